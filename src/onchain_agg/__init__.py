@@ -1,0 +1,1 @@
+"""Precomputes whale, NFT and market metrics from chain data into tables an API reads."""

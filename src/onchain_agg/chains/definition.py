@@ -1,0 +1,71 @@
+"""What a chain is: data only. One file beside this one defines each chain as ``CHAIN``."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asset:
+    """A coin or token whose balances and whale transfers are kept.
+
+    Attributes:
+        symbol: Short name for people; the address is the identity.
+        address: ``0x…`` of the token contract, or None for the chain's native coin.
+        decimals: Digits of the smallest unit.
+        start_block: First block that can move the asset. Balances are published only when every
+            block from here on was applied.
+        whale_threshold: Smallest transfer that ``whale_transfer`` keeps, in the smallest unit.
+    """
+
+    symbol: str
+    address: str | None
+    decimals: int
+    start_block: int
+    whale_threshold: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chain:
+    """What both families share.
+
+    Attributes:
+        confirmations: A block is final when this many blocks lie on top of it (a node's own
+            ``finalized`` answer is preferred where there is one).
+        batch_blocks: Blocks that one mapped task reads.
+    """
+
+    name: str
+    conn_id: str
+    confirmations: int
+    batch_blocks: int
+    tracked_assets: tuple[Asset, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvmChain(Chain):
+    """An account chain that speaks Ethereum's JSON-RPC.
+
+    Attributes:
+        native_gap: Why native balances cannot be computed from blocks, traces and withdrawals
+            alone; empty where they can. Balances of the native coin are published only where empty.
+    """
+
+    chain_id: int
+    native_gap: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UtxoChain(Chain):
+    """A Bitcoin-family chain.
+
+    Attributes:
+        magic: Four bytes before each block in the node's block files.
+        genesis_hash: Hash of block 0 as explorers print it.
+        undo_blocks: Blocks that can be undone; a deeper fork rebuilds the state.
+    """
+
+    magic: bytes
+    genesis_hash: str
+    pubkey_prefix: int
+    script_prefix: int
+    bech32_hrp: str
+    undo_blocks: int = field(default=144)

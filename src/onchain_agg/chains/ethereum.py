@@ -1,0 +1,39 @@
+"""Ethereum mainnet. Native balances need traces from block 0 and the genesis allocation."""
+
+from onchain_agg.chains.definition import Asset, EvmChain
+
+CHAIN = EvmChain(
+    name="ethereum",
+    chain_id=1,
+    conn_id="onchain_ethereum",
+    confirmations=64,
+    batch_blocks=100,
+    tracked_assets=(
+        # 1,000 ETH in wei.
+        Asset(symbol="ETH", address=None, decimals=18, start_block=0, whale_threshold=10**21),
+        # 1,000,000 USDC.
+        Asset(
+            symbol="USDC",
+            address="0xa0b86991c6218b36c1d19d4a2e9eb0ce3606eb48",
+            decimals=6,
+            start_block=6_082_000,
+            whale_threshold=10**12,
+        ),
+        # 1,000,000 USDT.
+        Asset(
+            symbol="USDT",
+            address="0xdac17f958d2ee523a2206206994597c13d831ec7",
+            decimals=6,
+            start_block=4_634_000,
+            whale_threshold=10**12,
+        ),
+        # 50,000 UNI.
+        Asset(
+            symbol="UNI",
+            address="0x1f9840a85d5af5bf1d1762f925bdaddc4201f984",
+            decimals=18,
+            start_block=10_860_000,
+            whale_threshold=5 * 10**22,
+        ),
+    ),
+)

@@ -1,0 +1,1 @@
+"""DERIVE: one file a data set."""

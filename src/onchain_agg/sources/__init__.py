@@ -1,0 +1,1 @@
+"""READ: network or file to typed Arrow batches. Knows neither SQL nor Airflow."""
