@@ -1,0 +1,102 @@
+"""Schema ``ops``: what was computed from what, and what is to be computed again."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Identity,
+    Index,
+    Integer,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from onchain_agg.warehouse.tables.registry import METADATA
+from onchain_agg.warehouse.types import ADDRESS, DAY, HEIGHT, NAME, TIME, UINT256
+
+ASSET = Table(
+    "asset",
+    METADATA,
+    Column("asset_id", Integer, Identity(), primary_key=True),
+    Column("chain", NAME, nullable=False),
+    Column("address", ADDRESS, nullable=False, comment="Empty for the native coin."),
+    Column("symbol", Text, nullable=False),
+    Column("decimals", SmallInteger, nullable=False),
+    Column("start_block", HEIGHT, nullable=False),
+    Column("whale_threshold", UINT256, nullable=False, comment="Smallest unit."),
+    Column("tracked", Boolean, nullable=False, comment="False: no longer in the definitions."),
+    UniqueConstraint("chain", "address"),
+    schema="ops",
+)
+
+ADDRESS_FORMAT = Table(
+    "address_format",
+    METADATA,
+    Column("chain", NAME, primary_key=True),
+    Column("pubkey_prefix", SmallInteger, nullable=False),
+    Column("script_prefix", SmallInteger, nullable=False),
+    Column("bech32_hrp", Text, nullable=False),
+    schema="ops",
+)
+
+DATASET = Table(
+    "dataset",
+    METADATA,
+    Column("name", NAME, primary_key=True),
+    Column("definition", Text, nullable=False, comment="Hash of the table and its query."),
+    schema="ops",
+)
+
+DATASET_CHAIN = Table(
+    "dataset_chain",
+    METADATA,
+    # Which chains' new blocks make a data set dirty.
+    Column("dataset", NAME, primary_key=True),
+    Column("chain", NAME, primary_key=True),
+    schema="ops",
+)
+
+DIRTY = Table(
+    "dirty",
+    METADATA,
+    Column("seq", BigInteger, Identity(), primary_key=True),
+    Column("dataset", NAME, nullable=False),
+    Column("scope", NAME, nullable=False, comment="Chain, venue or 'global'."),
+    Column("day", DAY, nullable=False),
+    Index("ix_dirty_dataset", "dataset", "scope", "day"),
+    schema="ops",
+)
+
+WINDOW = Table(
+    "window",
+    METADATA,
+    Column("dataset", NAME, primary_key=True),
+    Column("scope", NAME, primary_key=True),
+    Column("day", DAY, primary_key=True),
+    Column("grain", Text, nullable=False, comment="Of the rows: day, hour or event."),
+    Column("rows", BigInteger, nullable=False),
+    Column("checksum", Text, nullable=False, comment="Of the rows, in key order."),
+    Column("status", Text, nullable=False),
+    Column("inputs", JSONB, nullable=False, comment="What the rows were made from."),
+    Column("changed_at", TIME, nullable=False, comment="Publish clock of the rows' last change."),
+    Column("computed_at", TIME, nullable=False, comment="Publish clock of the last computation."),
+    CheckConstraint("status IN ('provisional', 'final')", name="ck_window_status"),
+    schema="ops",
+)
+
+ARCHIVED_DAY = Table(
+    "archived_day",
+    METADATA,
+    # Days that left a partitioned table; readers ask here before they read the partition.
+    Column("table_name", NAME, primary_key=True),
+    Column("chain", NAME, primary_key=True),
+    Column("day", DAY, primary_key=True),
+    Column("location", Text, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("checksum", Text, nullable=False),
+    schema="ops",
+)

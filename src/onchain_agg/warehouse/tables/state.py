@@ -1,0 +1,110 @@
+"""Schema ``state``: running state after the applied blocks, a pure function of the facts.
+
+A row whose amount is zero does not exist, so state that went forth and back equals state that
+was built once.
+"""
+
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, Table
+
+from onchain_agg.warehouse.tables.registry import METADATA, by_day
+from onchain_agg.warehouse.types import ADDRESS, BIG, DAY, HASH, HEIGHT, NAME, TIME, UINT256
+
+TIP = Table(
+    "tip",
+    METADATA,
+    Column("chain", NAME, primary_key=True),
+    Column("from_height", HEIGHT, nullable=False, comment="First applied block."),
+    Column("height", HEIGHT, nullable=False, comment="Last applied block."),
+    Column("block_hash", HASH, nullable=False),
+    Column("day", DAY, nullable=False, comment="Day of the last applied block."),
+    Column("final_height", HEIGHT, nullable=False, comment="Highest final block; -1: none."),
+    Column("undo_from", HEIGHT, nullable=False, comment="Lowest block that can be undone."),
+    schema="state",
+)
+
+BALANCE = Table(
+    "balance",
+    METADATA,
+    Column("asset_id", Integer, primary_key=True, autoincrement=False),
+    Column("address", ADDRESS, primary_key=True),
+    Column("balance", UINT256, nullable=False, comment="Smallest unit, at the tip."),
+    schema="state",
+)
+
+BALANCE_DELTA = Table(
+    "balance_delta",
+    METADATA,
+    Column("asset_id", Integer, primary_key=True, autoincrement=False),
+    Column("day", DAY, primary_key=True),
+    Column("address", ADDRESS, primary_key=True),
+    Column("delta", UINT256, nullable=False, comment="Smallest unit; what the day changed."),
+    schema="state",
+)
+
+UTXO = Table(
+    "utxo",
+    METADATA,
+    Column("chain", NAME, primary_key=True),
+    Column("txid", HASH, primary_key=True),
+    Column("vout", Integer, primary_key=True),
+    Column("value", BigInteger, nullable=False),
+    Column("address", ADDRESS),
+    Column("created_height", HEIGHT, nullable=False),
+    Column("created_at", TIME, nullable=False),
+    Column("coinbase", Boolean, nullable=False),
+    # Undo deletes what a block created.
+    Index("ix_utxo_created_height", "chain", "created_height"),
+    schema="state",
+)
+
+SPENT_OUTPUT = Table(
+    "spent_output",
+    METADATA,
+    Column("chain", NAME, primary_key=True),
+    Column("day", DAY, primary_key=True, comment="Day of the spending block."),
+    Column("height", HEIGHT, nullable=False),
+    Column("block_hash", HASH, primary_key=True),
+    Column("tx_index", Integer, primary_key=True),
+    Column("input_index", Integer, primary_key=True, comment="Of an overwritten output: its vout."),
+    Column("prev_txid", HASH, nullable=False),
+    Column("prev_vout", Integer, nullable=False),
+    Column("value", BigInteger, nullable=False),
+    Column("address", ADDRESS),
+    Column("created_height", HEIGHT, nullable=False),
+    Column("created_at", TIME, nullable=False),
+    Column("coinbase", Boolean, nullable=False, comment="Created by a coinbase."),
+    Column(
+        "overwritten",
+        Boolean,
+        nullable=False,
+        comment="Lost to a duplicate coinbase (BIP 30), not spent.",
+    ),
+    schema="state",
+    **by_day(),
+)
+
+CREATED_OUTPUT_DAILY = Table(
+    "created_output_daily",
+    METADATA,
+    Column("chain", NAME, primary_key=True),
+    Column("day", DAY, primary_key=True),
+    Column("coinbase", Boolean, primary_key=True),
+    Column("value", BIG, nullable=False),
+    Column("outputs", BigInteger, nullable=False),
+    schema="state",
+)
+
+SPENT_OUTPUT_DAILY = Table(
+    "spent_output_daily",
+    METADATA,
+    Column("chain", NAME, primary_key=True),
+    Column("spend_day", DAY, primary_key=True),
+    Column("created_day", DAY, primary_key=True),
+    Column("coinbase", Boolean, primary_key=True),
+    Column("overwritten", Boolean, primary_key=True),
+    Column("value", BIG, nullable=False),
+    Column("outputs", BigInteger, nullable=False),
+    Column("coin_seconds", BIG, nullable=False, comment="Sum of value times age in seconds."),
+    Column("value_under_1h", BIG, nullable=False, comment="Value spent within an hour."),
+    schema="state",
+)
