@@ -1,0 +1,1 @@
+"""Networks: activity, supply, fees and security of a chain."""

@@ -1,0 +1,1 @@
+"""Whales: large holders, large transfers, concentration."""
