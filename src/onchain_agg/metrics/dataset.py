@@ -40,6 +40,11 @@ class Window:
     from_height: int
 
     @property
+    def is_empty(self) -> bool:
+        """Return whether the day has no applied block (any more)."""
+        return self.first_height > self.last_height
+
+    @property
     def start(self) -> datetime:
         """Return the first instant of the day."""
         return datetime.combine(self.day, time(), tzinfo=UTC)

@@ -1,0 +1,97 @@
+# Targets are a line or two; `make help` lists them. Needed: Python 3.11 or later, git and make.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+PORT ?= 8080
+
+# Further pytest arguments, as in `make test-unit ARGS='-k settings'`.
+ARGS ?=
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/onchain-agg
+NODE_DIR := $(CACHE)/node-$(firstword $(shell cksum tests/nodes/package-lock.json))
+export ONCHAIN_AGG_NODE_MODULES ?= $(NODE_DIR)/node_modules
+INPUT = $(if $(BLOCKS),--blocks '$(BLOCKS)') $(if $(BTC_RPC),--btc-rpc '$(BTC_RPC)') \
+        $(if $(EVM_RPC),--evm-rpc '$(EVM_RPC)') $(if $(CHAIN),--chain '$(CHAIN)') \
+        $(if $(FROM),--from '$(FROM)') $(if $(TO),--to '$(TO)')
+CHECKED := $(wildcard src tests scripts dags benchmarks)
+# From the fast to the slow; the last one's summary is the last line.
+LAYERS := $(wildcard tests/architecture tests/unit tests/deploy tests/metrics tests/data \
+                     tests/integration tests/airflow)
+
+.PHONY: help run up down status test test-unit test-data test-airflow test-deploy lint types check \
+        format constraints initial-revision sample bench docs test-needs
+
+help:  ## Show what there is to do
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(READY)  ## Load an input through the DAGs: BLOCKS=, BTC_RPC=, EVM_RPC= CHAIN=; none: the sample
+	@$(BIN)/python -m onchain_agg.local run $(INPUT)
+
+up: $(READY)  ## Start Airflow with its pages on this machine (PORT=8080); takes an input as run does
+	@$(BIN)/python -m onchain_agg.local up --port $(PORT) $(INPUT)
+
+down: $(READY)  ## Stop Airflow and the embedded PostgreSQL
+	@$(BIN)/python -m onchain_agg.local down
+
+status: $(READY)  ## Tell which parts of the local Airflow run
+	@$(BIN)/python -m onchain_agg.local status
+
+test: lint types test-needs  ## Set up what tests need, then check and test everything
+	@$(BIN)/pytest --hypothesis-profile=ci $(LAYERS) $(ARGS)
+
+test-unit: $(READY)  ## Tests without any service
+	@$(BIN)/pytest tests/architecture tests/unit $(ARGS)
+
+test-data: $(READY) test-needs  ## Tests on PostgreSQL and on real nodes
+	@$(BIN)/pytest $(filter tests/metrics tests/data tests/integration,$(LAYERS)) $(ARGS)
+
+test-airflow: $(READY) test-needs  ## Tests that start Airflow
+	@$(BIN)/pytest tests/airflow $(ARGS)
+
+test-deploy: $(READY)  ## Tests of what is deployed
+	@$(BIN)/pytest tests/deploy $(ARGS)
+
+lint: $(READY)  ## ruff, its format, spelling, shell
+	@$(BIN)/ruff check $(CHECKED) && $(BIN)/ruff format --check $(CHECKED)
+	@$(BIN)/codespell README.md CONTRIBUTING.md CHANGELOG.md ARCHITECTURE.md docs deploy src scripts
+	@$(BIN)/shellcheck .ci/run scripts/*.sh
+
+types: $(READY)  ## mypy, strict
+	@$(BIN)/mypy
+
+check: lint types test-unit test-deploy  ## All that needs no service
+
+format: $(READY)  ## Write the code as ruff formats it
+	@$(BIN)/ruff check --fix $(CHECKED); $(BIN)/ruff format $(CHECKED)
+
+constraints: $(READY)  ## Pin every dependency anew, for all platforms
+	@$(BIN)/uv pip compile --quiet --universal --upgrade --no-header --no-annotate \
+	  --no-emit-index-url --no-emit-find-links --python-version 3.11 --extra dev \
+	  --no-emit-package onchain-agg pyproject.toml --output-file constraints.txt
+
+initial-revision: $(READY)  ## Write the initial migration anew (until the first release)
+	@$(BIN)/python -m scripts.initial_revision
+
+sample: $(READY) test-needs  ## Record the packaged sample anew from real nodes
+	@$(BIN)/python -m scripts.record_sample
+
+bench: $(READY) test-needs  ## Print speed as ratios of interleaved runs
+	@for file in benchmarks/*.py; do $(BIN)/python -m benchmarks.$$(basename $$file .py) $(ARGS); done
+
+docs:  ## List the documents
+	@ls README.md ARCHITECTURE.md CONTRIBUTING.md CHANGELOG.md docs/how-to/*.md docs/adr/*.md
+
+test-needs: $(READY)
+	@scripts/test_needs.sh '$(NODE_DIR)'
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and "Python 3.11 or later \
+	is needed, but $(PYTHON) is %d.%d. Name another: make PYTHON=python3.12 …" % v[:2])'
+	@test -x $(BIN)/python || { echo "Creating .venv …"; $(PYTHON) -m venv .venv; }
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet -c constraints.txt uv
+	@echo "Installing what constraints.txt names …"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev]'
+	@touch $@

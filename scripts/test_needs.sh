@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Installs what tests need beside Python: the npm packages of tests/nodes into the folder $1, and
+# Debian's litecoind. What cannot be installed is named; the tests that need it skip with a reason.
+set -euo pipefail
+
+node_dir=$1
+here=$(cd "$(dirname "$0")/.." && pwd)
+# A machine without a network must not wait for one.
+limit() { timeout --kill-after=10 "$@"; }
+
+missing() { echo "MISSING: $1. Tests that need it are skipped." >&2; }
+
+install_node_packages() {
+  [[ -f $node_dir/.ready ]] && return
+  if ! command -v npm >/dev/null; then
+    missing "npm (Node.js), for anvil and the Solidity compiler"
+    return
+  fi
+  mkdir -p "$node_dir"
+  cp "$here"/tests/nodes/package.json "$here"/tests/nodes/package-lock.json "$node_dir"/
+  [[ ! -f $here/tests/nodes/.npmrc ]] || cp "$here"/tests/nodes/.npmrc "$node_dir"/
+  echo "Installing the Node packages of tests/nodes …"
+  if limit 180 npm ci --prefix "$node_dir" --no-audit --no-fund --loglevel=error \
+    --fetch-retries=1 --fetch-timeout=30000; then
+    touch "$node_dir/.ready"
+  else
+    missing "the Node packages of tests/nodes (npm ci failed)"
+  fi
+}
+
+install_litecoind() {
+  command -v litecoind >/dev/null && return
+  if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then
+    missing "litecoind (install it with: apt-get install litecoind)"
+    return
+  fi
+  echo "Installing litecoind …"
+  export DEBIAN_FRONTEND=noninteractive
+  if ! { limit 120 apt-get update -qq && limit 180 apt-get install -qq -y litecoind; } >/dev/null; then
+    missing "litecoind (apt-get failed)"
+  fi
+}
+
+if [[ -f ${ONCHAIN_AGG_NODE_MODULES:-/nowhere}/.package-lock.json &&
+  ${ONCHAIN_AGG_NODE_MODULES} != "$node_dir/node_modules" ]]; then
+  echo "Using the Node packages in $ONCHAIN_AGG_NODE_MODULES."
+else
+  install_node_packages
+fi
+install_litecoind

@@ -1,0 +1,152 @@
+"""``python -m onchain_agg.local run|up|down|status``, which the Makefile calls."""
+
+import signal
+import sys
+import time
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, NoReturn
+
+import click
+from rich.console import Console
+
+from onchain_agg.errors import ConfigError, OnchainAggError
+from onchain_agg.local import processes
+from onchain_agg.local.environment import Site, airflow_environment, dag_folder
+from onchain_agg.local.follow import RunFailedError
+from onchain_agg.local.inputs import Input, Request, checked
+from onchain_agg.local.job import prepared_warehouse, run_job, start_airflow
+from onchain_agg.local.rest import AirflowApi
+from onchain_agg.settings import load_settings, warehouse_url
+from onchain_agg.warehouse import embedded
+from onchain_agg.warehouse.engine import shown
+
+_ALL = ("api-server", "scheduler", "dag-processor", "triggerer")
+_BAD_INPUT, _FAILED = 2, 1
+
+
+def _one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """Turn an error of this package into its message and an exit code."""
+
+    @wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except OnchainAggError as error:
+            click.echo(f"Error: {error}", err=True)
+            # The input is at fault, or what the input met on its way.
+            sys.exit(_BAD_INPUT if isinstance(error, ConfigError) else _FAILED)
+
+    return wrapped
+
+
+def _with_input(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that name an input; empty texts count as not given."""
+    for option, name, text in (
+        ("--to", "last", "Last block, included."),
+        ("--from", "first", "First block."),
+        ("--chain", "chain", "The chain that the input belongs to."),
+        ("--evm-rpc", "evm_rpc", "URL of an EVM node."),
+        ("--btc-rpc", "btc_rpc", "URL of a Bitcoin-family node, with user and password."),
+        ("--blocks", "blocks", "A blk*.dat file, or a folder of them."),
+    ):
+        command = click.option(option, name, default="", help=text)(command)
+    return click.option("--dags", default="", help="DAG folder; default: dags")(command)
+
+
+@click.group()
+def main() -> None:
+    """Airflow on this machine, with its databases in one embedded PostgreSQL."""
+    signal.signal(signal.SIGTERM, _stop_on_signal)
+
+
+@main.command()
+@_with_input
+@_one_line_errors
+def run(dags: str, **request: str) -> None:
+    """Load an input through the DAGs, print what came out, and stop Airflow again."""
+    # Only a run prints it.
+    from onchain_agg.metrics.summary import summary  # noqa: PLC0415
+
+    given = checked(Request(**request))
+    folder, settings = dag_folder(dags), load_settings()
+    console = Console(highlight=False)
+    began = time.monotonic()
+    try:
+        outcome = run_job(settings, given, folder, console)
+    except RunFailedError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(_FAILED)
+    with prepared_warehouse(settings) as engine:
+        console.print(summary(engine))
+        console.print(f"{outcome.sentence()} ({time.monotonic() - began:.0f} s)", soft_wrap=True)
+        console.print(_where_next(shown(engine.url), settings.home), soft_wrap=True, markup=False)
+
+
+@main.command()
+@click.option("--port", default=8080, show_default=True, help="Port of the pages, on loopback.")
+@_with_input
+@_one_line_errors
+def up(port: int, dags: str, **request: str) -> None:
+    """Start Airflow with its pages and leave it running."""
+    given = checked(Request(**request))
+    folder, settings = dag_folder(dags), load_settings()
+    inputs: tuple[Input, ...] = (given,) if given else ()
+    with prepared_warehouse(settings):
+        pass
+    home = settings.home / "airflow"
+    if processes.running(home):
+        raise ConfigError("Airflow is up already. `make down` stops it, `make status` tells more.")
+    site = Site(home=home, dags=folder, port=processes.free_port(port), quick=False)
+    environment = airflow_environment(site, settings, warehouse_url(settings), inputs)
+    processes.migrate_metadata(site, environment, settings.home)
+    api = AirflowApi(site.url)
+    try:
+        start_airflow(api, site, environment, _ALL, {f"ingest_{one.chain}" for one in inputs})
+        for one in inputs:
+            api.unpause(f"ingest_{one.chain}")
+    except BaseException:
+        processes.stop(site.home)
+        raise
+    finally:
+        api.close()
+    click.echo(f"Airflow is up: {site.url} (no password; this machine only). `make down` stops it.")
+
+
+@main.command()
+@_one_line_errors
+def down() -> None:
+    """Stop Airflow and the embedded PostgreSQL."""
+    settings = load_settings()
+    stopped = [part.name for part in processes.stop(settings.home / "airflow")]
+    if (settings.home / "postgres").is_dir() and embedded.stop(settings.home):
+        stopped.append("PostgreSQL")
+    click.echo(f"Stopped: {', '.join(stopped)}." if stopped else "Nothing was running.")
+
+
+@main.command()
+@_one_line_errors
+def status() -> None:
+    """Tell which of Airflow's parts run."""
+    home = load_settings().home / "airflow"
+    alive = {part.name for part in processes.running(home)}
+    for name in _ALL:
+        click.echo(f"{name:<14} {'running' if name in alive else 'stopped'}")
+
+
+def _where_next(url: str, home: object) -> str:
+    return (
+        "Next:  .venv/bin/onchain-agg show <data set>   its newest rows\n"
+        "       make up                                 the DAGs in Airflow's pages\n"
+        f"       {url}   the tables: schemas serving, history, ops\n"
+        f"       {home}/airflow/logs   the tasks' logs"
+    )
+
+
+def _stop_on_signal(_number: int, _frame: object) -> NoReturn:
+    # As an exception, so that what was started is stopped on the way out.
+    raise SystemExit(143)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""The environment that makes Airflow's processes one local Airflow under the package's home."""
+
+import base64
+import json
+import os
+import secrets
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from onchain_agg.errors import ConfigError
+from onchain_agg.local.inputs import Input
+from onchain_agg.settings import Settings
+from onchain_agg.warehouse.embedded import embedded_url
+
+_LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """Where the local Airflow lives.
+
+    Attributes:
+        home: AIRFLOW_HOME.
+        dags: The DAG folder.
+        port: Loopback port of the API server and its pages.
+        quick: For one job that a person waits for: looks for work often, for new DAG files never.
+    """
+
+    home: Path
+    dags: Path
+    port: int
+    quick: bool
+
+    @property
+    def url(self) -> str:
+        """Return the address of the API server and its pages."""
+        return f"http://{_LOOPBACK}:{self.port}"
+
+    @property
+    def logs(self) -> Path:
+        """Return the folder of all logs."""
+        return self.home / "logs"
+
+
+def airflow_environment(
+    site: Site, settings: Settings, warehouse: str, inputs: Iterable[Input] = ()
+) -> dict[str, str]:
+    """Return the variables of every Airflow process; starts the embedded server where needed.
+
+    The API accepts every caller without a password, so it listens on loopback only.
+
+    Raises:
+        ConfigError: The embedded server cannot start.
+    """
+    metadata = embedded_url(settings.home, "airflow")
+    site.home.mkdir(parents=True, exist_ok=True)
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW_")}
+    return {
+        **inherited,
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+        # A proxy must not be asked for a process on this machine.
+        "NO_PROXY": f"{_LOOPBACK},localhost",
+        "no_proxy": f"{_LOOPBACK},localhost",
+        "AIRFLOW_HOME": str(site.home),
+        "ONCHAIN_AGG_HOME": str(settings.home),
+        "ONCHAIN_AGG_WAREHOUSE_URL": warehouse,
+        **{f"AIRFLOW__{name}": value for name, value in _options(site, metadata).items()},
+        **{
+            f"AIRFLOW_CONN_ONCHAIN_{one.chain.upper()}": json.dumps(one.connection)
+            for one in inputs
+        },
+    }
+
+
+def dag_folder(given: str) -> Path:
+    """Return the DAG folder: *given*, else ``dags`` here, else that of the checkout.
+
+    Raises:
+        ConfigError: It holds no DAG file.
+    """
+    checkout = Path(__file__).parents[3] / "dags"
+    candidates = [Path(given).expanduser()] if given else [Path("dags"), checkout]
+    for folder in candidates:
+        if next(folder.glob("*.py"), None) is not None:
+            return folder.resolve()
+    raise ConfigError(
+        f"No DAG file lies in {' or '.join(map(str, candidates))}. Name the DAG folder with --dags."
+    )
+
+
+def _options(site: Site, metadata: str) -> dict[str, str]:
+    psycopg2 = metadata.replace("postgresql+psycopg:", "postgresql+psycopg2:")
+    # How long a parsed DAG file is trusted, and how often the folder is looked through, seconds.
+    parse_again, look_again = ("3600", "3600") if site.quick else ("30", "10")
+    return {
+        **_secrets(site.home),
+        "CORE__DAGS_FOLDER": str(site.dags),
+        "CORE__EXECUTOR": "LocalExecutor",
+        "CORE__EXECUTION_API_SERVER_URL": f"{site.url}/execution/",
+        # A file under ten lines need not hold the words that safe mode looks for.
+        "CORE__DAG_DISCOVERY_SAFE_MODE": "False",
+        "CORE__LOAD_EXAMPLES": "False",
+        "CORE__PARALLELISM": str(max(2, os.cpu_count() or 2)),
+        "CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        "DATABASE__SQL_ALCHEMY_CONN": psycopg2,
+        "API__HOST": _LOOPBACK,
+        "API__PORT": str(site.port),
+        "API__BASE_URL": site.url,
+        "API__WORKERS": "1",
+        "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": parse_again,
+        "DAG_PROCESSOR__REFRESH_INTERVAL": look_again,
+        "DAG_PROCESSOR__PARSING_PROCESSES": "1",
+        "LOGGING__BASE_LOG_FOLDER": str(site.logs),
+        "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2" if site.quick else "1",
+        # On a busy machine the server's first answers take longer than the default of 5 s.
+        "WORKERS__EXECUTION_API_TIMEOUT": "60",
+        # With the default of 5 s a finished task can hold its slot for that long.
+        "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+    }
+
+
+def _secrets(home: Path) -> dict[str, str]:
+    """Return the keys that all processes share; made once, readable by this user only."""
+    path = home / "secrets.json"
+    if not path.exists():
+        made = {
+            "CORE__FERNET_KEY": base64.urlsafe_b64encode(os.urandom(32)).decode(),
+            "API__SECRET_KEY": secrets.token_urlsafe(48),
+            "API_AUTH__JWT_SECRET": secrets.token_urlsafe(48),
+        }
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(made))
+    kept: dict[str, str] = json.loads(path.read_text())
+    return kept

@@ -1,0 +1,216 @@
+"""The main job: set up, start Airflow, load the input through its DAGs, tell what came out."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from sqlalchemy import Engine
+
+from onchain_agg.chains import chain_named
+from onchain_agg.errors import ConfigError, OnchainAggError
+from onchain_agg.local import processes
+from onchain_agg.local.environment import Site, airflow_environment
+from onchain_agg.local.follow import Watch, follow
+from onchain_agg.local.inputs import Input, sample_inputs
+from onchain_agg.local.progress import Snapshot, bars, snapshot
+from onchain_agg.local.rest import AirflowApi
+from onchain_agg.metrics.definitions import sync
+from onchain_agg.settings import Settings, extra_assets, warehouse_url
+from onchain_agg.warehouse.engine import engine_for
+from onchain_agg.warehouse.ingest import _MAX_RANGES as MAX_RANGES
+from onchain_agg.warehouse.schema import migrate
+
+_READY_S = 180.0
+_FIRST = ("api-server", "dag-processor")
+_WITHOUT_TRIGGERER = ("api-server", "scheduler", "dag-processor")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a job changed: the warehouse before and after it."""
+
+    before: Snapshot
+    after: Snapshot
+
+    def sentence(self) -> str:
+        """Return in a sentence what was written."""
+        blocks = self.after.blocks - self.before.blocks
+        windows = self.after.written_since(self.before)
+        waiting = f" {self.after.dirty:,} days wait for their next refresh." * bool(
+            self.after.dirty
+        )
+        if not blocks and not windows:
+            return f"Nothing new: every window was already up to date.{waiting}"
+        return f"Loaded {blocks:,} blocks and wrote {windows:,} windows.{waiting}"
+
+
+def run_job(settings: Settings, given: Input | None, dags: Path, console: Console) -> Outcome:
+    """Load *given* (None: the sample) through the DAGs in *dags* and return what that changed.
+
+    Airflow runs for this job only; the embedded server stays up.
+
+    Raises:
+        ConfigError: The deployment or the input is wrong.
+        RunFailedError: A DAG run failed.
+        SourceError: The warehouse or Airflow does not answer.
+    """
+    with ExitStack() as stack:
+        inputs = (given,) if given else stack.enter_context(sample_inputs(settings.home))
+        engine = stack.enter_context(prepared_warehouse(settings))
+        site = Site(
+            home=settings.home / "airflow", dags=dags, port=processes.free_port(), quick=True
+        )
+        console.print("Starting Airflow …")
+        api, parts = stack.enter_context(_airflow(site, settings, inputs))
+        return _load(_Job(site, api, parts, engine, inputs), console)
+
+
+@contextmanager
+def prepared_warehouse(settings: Settings) -> Iterator[Engine]:
+    """Yield an engine on the warehouse, migrated and in line with the definitions.
+
+    Raises:
+        ConfigError: The warehouse cannot be used or may not be migrated.
+        SourceError: It does not answer.
+    """
+    engine = engine_for(warehouse_url(settings))
+    try:
+        migrate(engine)
+        sync(engine, extra_assets(settings))
+        yield engine
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def _airflow(
+    site: Site, settings: Settings, inputs: Sequence[Input]
+) -> Iterator[tuple[AirflowApi, tuple[processes.Part, ...]]]:
+    """Run an Airflow that is ready for *inputs* while the block runs."""
+    environment = airflow_environment(site, settings, warehouse_url(settings), inputs)
+    processes.migrate_metadata(site, environment, settings.home)
+    api = AirflowApi(site.url)
+    try:
+        needed = {f"ingest_{one.chain}" for one in inputs}
+        yield api, start_airflow(api, site, environment, _WITHOUT_TRIGGERER, needed)
+    finally:
+        api.close()
+        processes.stop(site.home)
+
+
+def start_airflow(
+    api: AirflowApi,
+    site: Site,
+    environment: Mapping[str, str],
+    names: Sequence[str],
+    needed: set[str],
+) -> tuple[processes.Part, ...]:
+    """Start the parts *names* and return them once Airflow has read the DAGs *needed*.
+
+    The scheduler comes after the API server: a task that starts before it fails its first try.
+
+    Raises:
+        ConfigError: A process ended, a DAG file cannot be imported, or it takes too long.
+    """
+    first = [name for name in names if name in _FIRST]
+    parts = processes.start(site, environment, first)
+    what = f"Airflow did not get ready (logs in {site.logs})"
+
+    def answering() -> bool:
+        processes.check_alive(site, parts)
+        return api.answers()
+
+    def ready() -> bool:
+        processes.check_alive(site, parts)
+        return api.healthy() and _knows(api, site, needed)
+
+    processes.wait_until(answering, _READY_S, what)
+    rest = [name for name in names if name not in _FIRST]
+    parts = processes.start(site, environment, rest, beside=parts)
+    processes.wait_until(ready, _READY_S, what)
+    return parts
+
+
+def _knows(api: AirflowApi, site: Site, needed: set[str]) -> bool:
+    if needed <= api.dag_ids():
+        return True
+    if errors := api.import_errors():
+        raise ConfigError(f"A DAG file of {site.dags} cannot be imported. {errors[0]}")
+    return False
+
+
+@dataclass(frozen=True)
+class _Job:
+    site: Site
+    api: AirflowApi
+    parts: tuple[processes.Part, ...]
+    engine: Engine
+    inputs: Sequence[Input]
+
+    @property
+    def chains(self) -> list[str]:
+        return [one.chain for one in self.inputs]
+
+    @property
+    def ingest_dags(self) -> list[str]:
+        return [f"ingest_{chain}" for chain in self.chains]
+
+    def observe(self) -> Snapshot:
+        return snapshot(self.engine, self.chains)
+
+    def check(self) -> None:
+        processes.check_alive(self.site, self.parts)
+
+
+def _load(job: _Job, console: Console) -> Outcome:
+    metrics = {dag for dag in job.api.dag_ids() if not dag.startswith("ingest_")}
+    before = job.observe()
+    with bars(console) as drawn:
+        watch = Watch(
+            api=job.api,
+            logs=job.site.logs,
+            dags=frozenset({*job.ingest_dags, *metrics}),
+            observe=job.observe,
+            check=job.check,
+            bars=drawn,
+            asked=_asked(job.inputs),
+        )
+        try:
+            now, after = before, _round(job, watch, before)
+            # A run takes a bounded number of ranges, so a long input takes several.
+            while after.blocks - now.blocks >= _full_round(job):
+                now, after = after, _round(job, watch, before)
+        finally:
+            _pause(job)
+    return Outcome(before, after)
+
+
+def _round(job: _Job, watch: Watch, before: Snapshot) -> Snapshot:
+    """Trigger the ingest runs, follow them to the end and return the warehouse then."""
+    # A run that exists before its DAG is let loose comes before those of the DAG's own schedule.
+    runs = [job.api.trigger(f"ingest_{one.chain}", one.conf) for one in job.inputs]
+    for dag_id in watch.dags:
+        job.api.unpause(dag_id)
+    return follow(watch, runs, before)
+
+
+def _pause(job: _Job) -> None:
+    """Keep the ingest DAGs from following their own schedule the next time Airflow starts."""
+    for dag_id in job.ingest_dags:
+        with suppress(OnchainAggError):
+            job.api.pause(dag_id)
+
+
+def _full_round(job: _Job) -> int:
+    return MAX_RANGES * min(chain_named(chain).batch_blocks for chain in job.chains)
+
+
+def _asked(inputs: Sequence[Input]) -> int | None:
+    total = 0
+    for one in inputs:
+        if one.first is None or one.last is None:
+            return None
+        total += one.last - one.first + 1
+    return total

@@ -1,0 +1,228 @@
+"""Starting and stopping Airflow's parts as process groups, and knowing which ones run."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from types import MappingProxyType
+
+import psutil
+import psycopg
+
+from onchain_agg.errors import ConfigError
+from onchain_agg.local.environment import Site
+from onchain_agg.warehouse.embedded import embedded_url
+
+PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "api-server": ("api-server", "--workers", "1"),
+        # Its log server is for workers elsewhere; here the pages read the log files themselves.
+        "scheduler": ("scheduler", "--skip-serve-logs"),
+        "dag-processor": ("dag-processor",),
+        "triggerer": ("triggerer", "--skip-serve-logs"),
+    }
+)
+_STOP_TIMEOUT_S = 10.0
+_MIGRATE_TIMEOUT_S = 300
+_PAUSE_S = 0.2
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of Airflow's processes; *created* tells it from a later process of the same id."""
+
+    name: str
+    pid: int
+    created: float
+
+    def alive(self) -> bool:
+        """Return whether the process runs."""
+        with suppress(psutil.Error):
+            process = psutil.Process(self.pid)
+            return bool(
+                abs(process.create_time() - self.created) < 1
+                and process.status() != psutil.STATUS_ZOMBIE
+            )
+        return False
+
+
+def migrate_metadata(site: Site, environment: Mapping[str, str], home: Path) -> None:
+    """Bring Airflow's own tables to the installed version; asks the database first, which is quick.
+
+    Raises:
+        ConfigError: The migration failed; names the log.
+    """
+    marker = site.home / "migrated.json"
+    now = {"airflow": version("apache-airflow-core"), "revision": _metadata_revision(home)}
+    if now["revision"] and marker.exists() and json.loads(marker.read_text()) == now:
+        return
+    log = site.logs / "migrate.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w") as output:
+        result = subprocess.run(
+            [sys.executable, "-m", "airflow", "db", "migrate"],
+            env=dict(environment),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            timeout=_MIGRATE_TIMEOUT_S,
+            check=False,
+        )
+    if result.returncode:
+        raise ConfigError(f"`airflow db migrate` failed: {_last_line(log)} Its log is {log}.")
+    marker.write_text(json.dumps({**now, "revision": _metadata_revision(home)}))
+
+
+def start(
+    site: Site, environment: Mapping[str, str], names: Iterable[str], *, beside: Iterable[Part] = ()
+) -> tuple[Part, ...]:
+    """Start the parts *names*, each in a process group of its own, and remember them.
+
+    Args:
+        site: Where Airflow lives.
+        environment: The variables of the new processes.
+        names: Keys of `PARTS`.
+        beside: Parts of the same Airflow that run already.
+
+    Returns:
+        All parts, those *beside* first.
+
+    Raises:
+        ConfigError: Another local Airflow of this home runs.
+    """
+    parts = tuple(beside)
+    if set(running(site.home)) - set(parts):
+        raise ConfigError(
+            f"A local Airflow of {site.home} runs already. Stop it with `make down`, "
+            "or choose another ONCHAIN_AGG_HOME."
+        )
+    for name in names:
+        parts = (*parts, _started(site, environment, name))
+        state = {"port": site.port, "parts": [asdict(part) for part in parts]}
+        _state_file(site.home).write_text(json.dumps(state))
+    return parts
+
+
+def running(home: Path) -> tuple[Part, ...]:
+    """Return the parts under the AIRFLOW_HOME *home* that run."""
+    try:
+        state = json.loads(_state_file(home).read_text())
+    except FileNotFoundError:
+        return ()
+    return tuple(part for part in (Part(**one) for one in state["parts"]) if part.alive())
+
+
+def stop(home: Path) -> tuple[Part, ...]:
+    """Stop every part under *home* with all its children and return what was running."""
+    parts = running(home)
+    # Some children leave their parent's group, so the whole family is listed first.
+    family = [process for part in parts for process in _family(part.pid)]
+    for part in parts:
+        _signal_group(part.pid, signal.SIGTERM)
+    _, left = psutil.wait_procs(family, timeout=_STOP_TIMEOUT_S)
+    for part in parts:
+        _signal_group(part.pid, signal.SIGKILL)
+    for process in left:
+        with suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(left, timeout=_STOP_TIMEOUT_S)
+    _state_file(home).unlink(missing_ok=True)
+    return parts
+
+
+def check_alive(site: Site, parts: Iterable[Part]) -> None:
+    """Return where every part runs.
+
+    Raises:
+        ConfigError: One ended; names it, the last line of its log and the log.
+    """
+    for part in parts:
+        if not part.alive():
+            log = site.logs / f"{part.name}.log"
+            raise ConfigError(f"Airflow's {part.name} ended: {_last_line(log)} Its log is {log}.")
+
+
+def free_port(wanted: int = 0) -> int:
+    """Return a loopback port that is free now: *wanted*, or any for 0.
+
+    Raises:
+        ConfigError: *wanted* is taken.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError as error:
+            raise ConfigError(
+                f"Port {wanted} is taken. Name another one, as in `make up PORT={wanted + 1}`."
+            ) from error
+        return int(probe.getsockname()[1])
+
+
+def wait_until(
+    condition: Callable[[], bool], timeout_s: float, what: str, pause_s: float = 0.2
+) -> None:
+    """Return once *condition* holds.
+
+    Raises:
+        ConfigError: It did not within *timeout_s*; says *what* was waited for.
+    """
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise ConfigError(f"{what} within {timeout_s:.0f} s.")
+        time.sleep(_PAUSE_S)
+
+
+def _started(site: Site, environment: Mapping[str, str], name: str) -> Part:
+    site.logs.mkdir(parents=True, exist_ok=True)
+    with (site.logs / f"{name}.log").open("w") as output:
+        process = subprocess.Popen(  # noqa: S603 - the arguments are those of PARTS
+            [sys.executable, "-m", "airflow", *PARTS[name]],
+            env=dict(environment),
+            cwd=site.home,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    return Part(name, process.pid, psutil.Process(process.pid).create_time())
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    try:
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    except psutil.Error:
+        return []
+
+
+def _signal_group(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)
+
+
+def _metadata_revision(home: Path) -> str | None:
+    url = embedded_url(home, "airflow").replace("postgresql+psycopg:", "postgresql:")
+    with psycopg.connect(url) as connection:
+        try:
+            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        except psycopg.errors.UndefinedTable:
+            return None
+    return str(row[0]) if row else None
+
+
+def _state_file(home: Path) -> Path:
+    return home / "processes.json"
+
+
+def _last_line(log: Path) -> str:
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
+    return next((line for line in reversed(lines) if line), "it printed nothing.")

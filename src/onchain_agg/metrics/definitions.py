@@ -1,0 +1,199 @@
+"""Brings the database in line with the definitions: chains, tracked assets and data sets.
+
+What changed makes days dirty in the same transaction. When nothing changed, nothing is written.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+
+from sqlalchemy import Connection, Engine, delete, select
+from sqlalchemy.dialects.postgresql import insert
+
+from onchain_agg.chains import Asset, Chain, UtxoChain, all_chains
+from onchain_agg.errors import ConfigError
+from onchain_agg.metrics.dataset import DataSet
+from onchain_agg.metrics.inputs import definition_hash
+from onchain_agg.metrics.registry import all_datasets
+from onchain_agg.metrics.todo import applied_days
+from onchain_agg.warehouse import dirty, versions
+from onchain_agg.warehouse.apply import tip_of
+from onchain_agg.warehouse.locks import lock_chain, lock_definitions
+from onchain_agg.warehouse.state_balance import Span, change_balances, forget_balances
+from onchain_agg.warehouse.tables.chain import BLOCK
+from onchain_agg.warehouse.tables.ops import ADDRESS_FORMAT, ASSET, DATASET, DATASET_CHAIN
+
+ExtraAssets = Mapping[str, Iterable[Asset]]
+
+_BEGINNING = date(1970, 1, 1)
+
+
+def sync(engine: Engine, extra_assets: ExtraAssets | None = None) -> list[str]:
+    """Make ``ops``, ``serving`` and ``history`` follow the definitions; return what changed.
+
+    A new asset gets its balances from the facts; a data set that is new or computes something
+    else, and every data set of a chain whose assets changed, gets the chain's days dirty.
+
+    Args:
+        engine: A migrated warehouse.
+        extra_assets: Assets by chain name that a deployment adds to those of the chain files.
+
+    Raises:
+        ConfigError: Two definitions of one asset, or an address that is none.
+    """
+    changes: list[str] = []
+    with engine.begin() as connection:
+        lock_definitions(connection)
+        for dataset in all_datasets().values():
+            changes += _sync_dataset(connection, dataset)
+        for chain in all_chains().values():
+            if isinstance(chain, UtxoChain):
+                _sync_format(connection, chain)
+            extra = (extra_assets or {}).get(chain.name, ())
+            changes += _sync_assets(connection, chain, [*chain.tracked_assets, *extra])
+    return changes
+
+
+def _sync_dataset(connection: Connection, dataset: DataSet) -> list[str]:
+    chains = {chain.name for chain in all_chains().values() if dataset.covers(chain)}
+    known = set(
+        connection.scalars(
+            select(DATASET_CHAIN.c.chain).where(DATASET_CHAIN.c.dataset == dataset.name)
+        )
+    )
+    definition = definition_hash(dataset)
+    before = connection.scalar(select(DATASET.c.definition).where(DATASET.c.name == dataset.name))
+    if before == definition and known == chains:
+        return []
+    versions.create_tables(connection, dataset.table)
+    statement = insert(DATASET).values(name=dataset.name, definition=definition)
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=[DATASET.c.name], set_={"definition": definition}
+        )
+    )
+    connection.execute(delete(DATASET_CHAIN).where(DATASET_CHAIN.c.dataset == dataset.name))
+    connection.execute(
+        DATASET_CHAIN.insert(), [{"dataset": dataset.name, "chain": c} for c in sorted(chains)]
+    )
+    for chain in chains:
+        days = applied_days(connection, chain, _BEGINNING)
+        dirty.mark(connection, dataset.name, chain, days)
+    return [f"data set {dataset.name}: {'new' if before is None else 'edited'}"]
+
+
+def _sync_format(connection: Connection, chain: UtxoChain) -> None:
+    values = {
+        "pubkey_prefix": chain.pubkey_prefix,
+        "script_prefix": chain.script_prefix,
+        "bech32_hrp": chain.bech32_hrp,
+    }
+    row = connection.execute(
+        select(*(ADDRESS_FORMAT.c[name] for name in values)).where(
+            ADDRESS_FORMAT.c.chain == chain.name
+        )
+    ).first()
+    if row is None or tuple(row) != tuple(values.values()):
+        statement = insert(ADDRESS_FORMAT).values(chain=chain.name, **values)
+        connection.execute(
+            statement.on_conflict_do_update(index_elements=[ADDRESS_FORMAT.c.chain], set_=values)
+        )
+
+
+def _sync_assets(connection: Connection, chain: Chain, assets: list[Asset]) -> list[str]:
+    wanted = _by_address(chain, assets)
+    stored = {
+        row.address: row
+        for row in connection.execute(select(ASSET).where(ASSET.c.chain == chain.name))
+    }
+    changes: list[str] = []
+    dirty_from: list[int] = []
+    for address, asset in wanted.items():
+        values = _values(asset)
+        row = stored.get(address)
+        if row is not None and all(getattr(row, name) == v for name, v in values.items()):
+            continue
+        if row is None or not row.tracked:
+            lock_chain(connection, chain.name)
+        asset_id = _upsert(connection, chain, address, values)
+        if row is None or not row.tracked:
+            _add_balances(connection, chain, asset_id)
+        dirty_from.append(asset.start_block)
+        changes.append(f"asset {asset.symbol} of {chain.name}: {'edited' if row else 'new'}")
+    for address, row in stored.items():
+        if row.tracked and address not in wanted:
+            lock_chain(connection, chain.name)
+            forget_balances(connection, [row.asset_id])
+            connection.execute(
+                ASSET.update().where(ASSET.c.asset_id == row.asset_id).values(tracked=False)
+            )
+            dirty_from.append(row.start_block)
+            changes.append(f"asset {row.symbol} of {chain.name}: no longer tracked")
+    if dirty_from:
+        _mark_readers(connection, chain, min(dirty_from))
+    return changes
+
+
+def _by_address(chain: Chain, assets: list[Asset]) -> dict[bytes, Asset]:
+    wanted: dict[bytes, Asset] = {}
+    for asset in assets:
+        try:
+            address = bytes.fromhex((asset.address or "").removeprefix("0x"))
+        except ValueError:
+            address = b"?"
+        if len(address) not in {0, 20}:
+            raise ConfigError(
+                f"Asset {asset.symbol} of {chain.name}: {asset.address!r} is not an address."
+                " Give 0x and 40 hexadecimal digits."
+            )
+        if address in wanted:
+            raise ConfigError(
+                f"Asset {asset.symbol} of {chain.name} is defined twice:"
+                f" {asset.address or 'native'} is already {wanted[address].symbol}. Remove one."
+            )
+        wanted[address] = asset
+    return wanted
+
+
+def _values(asset: Asset) -> dict[str, object]:
+    return {
+        "symbol": asset.symbol,
+        "decimals": asset.decimals,
+        "start_block": asset.start_block,
+        "whale_threshold": asset.whale_threshold,
+        "tracked": True,
+    }
+
+
+def _upsert(
+    connection: Connection, chain: Chain, address: bytes, values: Mapping[str, object]
+) -> int:
+    statement = insert(ASSET).values(chain=chain.name, address=address, **values)
+    return connection.scalars(
+        statement.on_conflict_do_update(
+            index_elements=[ASSET.c.chain, ASSET.c.address], set_=dict(values)
+        ).returning(ASSET.c.asset_id)
+    ).one()
+
+
+def _add_balances(connection: Connection, chain: Chain, asset_id: int) -> None:
+    tip = tip_of(connection, chain.name)
+    if tip is not None:
+        days = applied_days(connection, chain.name, _BEGINNING)
+        span = Span(chain.name, tip.from_height, tip.height, days[0], days[-1], 1)
+        change_balances(connection, span, utxo=isinstance(chain, UtxoChain), asset_id=asset_id)
+
+
+def _mark_readers(connection: Connection, chain: Chain, from_height: int) -> None:
+    """Mark the days from block *from_height* on dirty in the data sets that read assets."""
+    since = connection.scalar(
+        select(BLOCK.c.day)
+        .where(BLOCK.c.chain == chain.name, BLOCK.c.height >= from_height)
+        .order_by(BLOCK.c.height)
+        .limit(1)
+    )
+    if since is None:
+        return
+    days = applied_days(connection, chain.name, since)
+    for dataset in all_datasets().values():
+        if dataset.covers(chain) and ASSET in dataset.reads:
+            dirty.mark(connection, dataset.name, chain.name, days)

@@ -1,0 +1,72 @@
+"""What a window is made from, so that the same inputs are never computed twice."""
+
+import hashlib
+from datetime import date
+from typing import Any
+
+from sqlalchemy import Connection, func, select, text
+from sqlalchemy.dialects import postgresql
+
+from onchain_agg.chains import all_chains
+from onchain_agg.metrics.dataset import DataSet, Window
+from onchain_agg.warehouse.tables.chain import BLOCK
+from onchain_agg.warehouse.tables.ops import ASSET
+from onchain_agg.warehouse.tables.state import TIP
+
+_ASSETS = text(
+    "SELECT md5(coalesce(string_agg(row(address, symbol, decimals, start_block, whale_threshold)"
+    "::text, ',' ORDER BY address), '')) FROM ops.asset WHERE chain = :chain AND tracked"
+)
+
+
+def window_of(connection: Connection, scope: str, day: date) -> Window:
+    """Return the window of *day* as far as blocks were applied; empty when there are none."""
+    query = (
+        select(
+            func.min(BLOCK.c.height).label("first"),
+            func.max(BLOCK.c.height).label("last"),
+            func.max(TIP.c.from_height).label("since"),
+        )
+        .join(TIP, TIP.c.chain == BLOCK.c.chain)
+        .where(
+            BLOCK.c.chain == scope,
+            BLOCK.c.day == day,
+            BLOCK.c.height.between(TIP.c.from_height, TIP.c.height),
+        )
+    )
+    row = connection.execute(query).one()
+    if row.first is None:
+        return Window(scope, day, 0, -1, 0)
+    return Window(scope, day, row.first, row.last, row.since)
+
+
+def inputs_of(connection: Connection, dataset: DataSet, window: Window) -> dict[str, Any]:
+    """Return what the window's rows follow from.
+
+    The hash of its last block stands for every block before it; the first applied block says how
+    far back they are known; the rest is what people change.
+    """
+    last_hash: bytes | None = connection.scalar(
+        select(BLOCK.c.block_hash).where(
+            BLOCK.c.chain == window.scope, BLOCK.c.height == window.last_height
+        )
+    )
+    inputs: dict[str, Any] = {
+        "last_block": last_hash.hex() if last_hash else None,
+        "from_height": window.from_height,
+        "definition": definition_hash(dataset),
+    }
+    if ASSET in dataset.reads:
+        inputs["assets"] = connection.scalar(_ASSETS, {"chain": window.scope})
+    return inputs
+
+
+def definition_hash(dataset: DataSet) -> str:
+    """Return a hash of the data set's columns, key and query; comments and layout are not in it."""
+    chain = next(chain for chain in all_chains().values() if dataset.covers(chain))
+    sample = Window(chain.name, date(2001, 1, 1), 1, 2, 0)
+    query = dataset.rows(sample).compile(dialect=postgresql.dialect())
+    parts = [str(query), str(sorted((k, str(v)) for k, v in query.params.items()))]
+    parts += [f"{c.name} {c.type} {c.primary_key} {c.nullable}" for c in dataset.table.columns]
+    parts.append(f"{dataset.table.name} {dataset.reach.days} {dataset.grain}")
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

@@ -1,0 +1,116 @@
+"""From dirty days to the days to compute: what each reaches, and what has to wait."""
+
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+
+from sqlalchemy import Connection, or_, select
+
+from onchain_agg.metrics.dataset import DataSet
+from onchain_agg.warehouse import dirty, ledger
+from onchain_agg.warehouse.tables.chain import BLOCK
+from onchain_agg.warehouse.tables.ops import WINDOW
+from onchain_agg.warehouse.tables.state import TIP
+
+
+@dataclass(frozen=True)
+class Todo:
+    """The work of one run.
+
+    Attributes:
+        claim: The dirty rows that the run answers.
+        days: Days to compute, oldest first.
+        ends: For each of these days, the dirty days whose reach ends with it.
+        nothing_to_do: Dirty days that reach no window at all.
+    """
+
+    claim: dirty.Claim
+    days: tuple[date, ...] = ()
+    ends: dict[date, list[date]] = field(default_factory=dict)
+    nothing_to_do: tuple[date, ...] = ()
+
+
+def todo(
+    connection: Connection, dataset: DataSet, scope: str, *, refresh: timedelta, now: datetime
+) -> Todo:
+    """Claim the dirty days of *dataset* in *scope* and return what they ask for.
+
+    A day whose blocks are loaded but not applied yet stays dirty and is left out. A day that lost
+    all its blocks is computed, so that its rows vanish. The newest day stays dirty while its last
+    computation is younger than *refresh*.
+    """
+    claim = dirty.claim(connection, dataset.name, scope)
+    if not claim.days:
+        return Todo(claim)
+    known, waiting = _known_days(connection, dataset.name, scope, claim.days[0])
+    postponed = _postponed(connection, dataset.name, scope, now - refresh) if refresh else None
+    wanted: set[date] = set()
+    ends: dict[date, list[date]] = {}
+    nothing: list[date] = []
+    for changed in claim.days:
+        if changed in waiting or changed == postponed:
+            continue
+        last = dataset.reach.last_day(changed, known[-1]) if known else changed
+        reached = [day for day in known if changed <= day <= last]
+        if postponed is not None and postponed in reached:
+            reached.remove(postponed)
+            if postponed not in claim.days:
+                dirty.mark(connection, dataset.name, scope, [postponed])
+        wanted.update(reached)
+        if reached:
+            ends.setdefault(reached[-1], []).append(changed)
+        else:
+            nothing.append(changed)
+    return Todo(claim, tuple(sorted(wanted)), ends, tuple(nothing))
+
+
+def applied_days(connection: Connection, scope: str, since: date) -> list[date]:
+    """Return the days from *since* on that have applied blocks, oldest first."""
+    query = (
+        select(BLOCK.c.day)
+        .join(TIP, TIP.c.chain == BLOCK.c.chain)
+        .where(
+            BLOCK.c.chain == scope,
+            BLOCK.c.day >= since,
+            BLOCK.c.height.between(TIP.c.from_height, TIP.c.height),
+        )
+        .distinct()
+        .order_by(BLOCK.c.day)
+    )
+    return list(connection.scalars(query))
+
+
+def _known_days(
+    connection: Connection, dataset: str, scope: str, since: date
+) -> tuple[list[date], set[date]]:
+    """Return the days that can be computed, oldest first, and those whose blocks still wait."""
+    applied = set(applied_days(connection, scope, since))
+    waiting = (
+        select(BLOCK.c.day)
+        .outerjoin(TIP, TIP.c.chain == BLOCK.c.chain)
+        .where(
+            BLOCK.c.chain == scope,
+            BLOCK.c.day >= since,
+            or_(
+                TIP.c.chain.is_(None),
+                BLOCK.c.height < TIP.c.from_height,
+                BLOCK.c.height > TIP.c.height,
+            ),
+        )
+        .distinct()
+    )
+    served = select(WINDOW.c.day).where(
+        WINDOW.c.dataset == dataset, WINDOW.c.scope == scope, WINDOW.c.day >= since
+    )
+    only_waiting = set(connection.scalars(waiting)) - applied
+    return sorted((applied | set(connection.scalars(served))) - only_waiting), only_waiting
+
+
+def _postponed(
+    connection: Connection, dataset: str, scope: str, fresh_since: datetime
+) -> date | None:
+    """Return the newest day if it was computed after *fresh_since*, else None."""
+    newest: date | None = connection.scalar(select(TIP.c.day).where(TIP.c.chain == scope))
+    if newest is None:
+        return None
+    entry = ledger.entry_of(connection, dataset, scope, newest)
+    return newest if entry is not None and entry.computed_at > fresh_since else None

@@ -1,0 +1,295 @@
+"""How concentrated each tracked asset of an EVM chain is among its holders, each UTC day.
+
+A holder is an address with a balance above zero after the day's last block. With *n* holders of
+balances *x*, and *S* their sum:
+
+* ``supply`` is *S*: what is held, so the bands below add up to it. It can differ from the token's
+  own ``totalSupply()`` where that counts what nobody holds.
+* ``holders_ge_X`` and ``supply_ge_X``: holders with at least X whole units (X counted with the
+  asset's decimals; exactly X qualifies) and what they hold; ``…_ge_1_in_X`` those with at least
+  1/X of *S*. A band is the difference of two columns. (Coin Metrics AdrBalNtv, AdrBal1in and
+  SplyAdrBal.)
+* ``top_k_share``: the k largest balances / *S*. ``top_1pct_share``: the max(1, floor(n / 100))
+  largest / *S*; ``top_10pct_share`` alike. (Coin Metrics SplyAdrTop; the floor is our reading.)
+* ``gini``: 2·Σ(i·x_i) / (n·S) - (n + 1) / n with x ascending; 0 is equality. ``hhi``: Σ(x / S)².
+  Both over all holders, dust included, empty accounts not: beside z empty accounts a Gini g
+  becomes (n·g + z) / (n + z).
+* ``ndf`` (network distribution factor): what holders of at least 1/10,000 of *S* hold / *S*.
+* ``ser`` (supply equality ratio): what holders of less than 1/10,000,000 of *S* hold / what the
+  top 1 % hold. (Coin Metrics NDF, SER.)
+
+Sums are exact; only the last division of a ratio is a double, and it is NULL where nobody holds.
+
+An asset appears when its history is complete: every block since its first was applied; for the
+native coin, every block from 0 with traces, on chains where blocks and traces tell it all.
+Known gaps: a token that moves balances without a Transfer event (rebase, fee on transfer) is
+counted by its transfers; ``addresses_below_zero`` says when that cannot be right. Addresses are not
+people: exchanges, pools, bridges and ``0x…dead`` count as holders. The zero address does not.
+Edge cases: a covered asset that nobody holds is a row of zeros with NULL ratios; an asset with
+fewer holders than k has ``top_k_share`` 1; on an open day the figures are those so far.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import (
+    CTE,
+    BigInteger,
+    Column,
+    ColumnElement,
+    Double,
+    Numeric,
+    Select,
+    SmallInteger,
+    Table,
+    Text,
+    cast,
+    func,
+    literal,
+    select,
+)
+from sqlalchemy.dialects.postgresql import array
+
+from onchain_agg.metrics import balances
+from onchain_agg.metrics.dataset import ALL_LATER, SERVING, DataSet, Window
+from onchain_agg.metrics.rendering import asset_text
+from onchain_agg.warehouse.types import BIG, DAY, NAME
+
+# Powers of ten of a whole unit, ascending: 0.001 to 1,000,000 units.
+_UNITS = {
+    "0_001": -3,
+    "0_01": -2,
+    "0_1": -1,
+    "1": 0,
+    "10": 1,
+    "100": 2,
+    "1k": 3,
+    "10k": 4,
+    "100k": 5,
+    "1m": 6,
+}
+# Powers of ten that divide the supply, so that the thresholds ascend.
+_PARTS = {
+    "10b": 10,
+    "1b": 9,
+    "100m": 8,
+    "10m": 7,
+    "1m": 6,
+    "100k": 5,
+    "10k": 4,
+    "1k": 3,
+}
+_TOP_COUNTS = (10, 100, 1000)
+_TOP_PERCENTS = (1, 10)
+
+
+def _at_least() -> Iterator[tuple[str, str, int, str]]:
+    """Yield each threshold: its name, its kind of band, the first band above it, its meaning."""
+    for band, (name, power) in enumerate(_UNITS.items(), start=1):
+        yield name, "unit_band", band, f"at least 10^{power} units of the asset"
+    for band, (name, power) in enumerate(_PARTS.items(), start=1):
+        yield f"1_in_{name}", "part_band", band, f"at least 1/10^{power} of the supply"
+
+
+def _threshold_columns() -> list[Column[Any]]:
+    holders = [
+        Column(f"holders_ge_{name}", BigInteger, nullable=False, comment=f"Holders with {text}.")
+        for name, _, _, text in _at_least()
+    ]
+    supply = [
+        Column(
+            f"supply_ge_{name}",
+            BIG,
+            nullable=False,
+            comment=f"Held by holders with {text}; smallest unit.",
+        )
+        for name, _, _, text in _at_least()
+    ]
+    return [*holders, *supply]
+
+
+def _ratio_columns() -> list[Column[Any]]:
+    tops = [(f"top_{k}_share", f"Share of the {k:,} largest holders, 0..1.") for k in _TOP_COUNTS]
+    percents = [
+        (f"top_{p}pct_share", f"Share of the largest {p} % of holders, at least one; 0..1.")
+        for p in _TOP_PERCENTS
+    ]
+    indices = [
+        ("gini", "Gini coefficient of all balances above zero, 0..1."),
+        ("hhi", "Sum of squared shares of the supply, 0..1."),
+        ("ndf", "Share of holders with at least 1/10^4 of the supply, 0..1."),
+        ("ser", "Held with less than 1/10^7 of the supply, over the top 1 %; a ratio."),
+    ]
+    return [
+        Column(name, Double, comment=f"{text} NULL where nobody holds the asset.")
+        for name, text in (*tops, *percents, *indices)
+    ]
+
+
+TABLE = Table(
+    "token_holder_distribution_daily_v1",
+    SERVING,
+    Column("chain", NAME, primary_key=True, comment="Name of the chain."),
+    Column("day", DAY, primary_key=True, comment="UTC day; balances after its last block."),
+    Column("asset", NAME, primary_key=True, comment="0x… of the token, or native."),
+    Column("symbol", Text, nullable=False, comment="For people; the asset is the identity."),
+    Column("decimals", SmallInteger, nullable=False, comment="Digits of the smallest unit."),
+    Column("holders", BigInteger, nullable=False, comment="Addresses with a balance above 0."),
+    Column(
+        "addresses_below_zero",
+        BigInteger,
+        nullable=False,
+        comment="Addresses that sent more than they received; above 0 the token is noncompliant.",
+    ),
+    Column("supply", BIG, nullable=False, comment="Sum of holders' balances, smallest unit."),
+    *_threshold_columns(),
+    *_ratio_columns(),
+)
+
+
+def rows(window: Window) -> Select[Any]:
+    """Return one row per covered asset, from its balances at the end of the window's day."""
+    assets = balances.covered_assets(window)
+    held = balances.balances_at_day_end(window, assets)
+    totals = _totals(assets, held)
+    graded = _graded(held, totals)
+    asset, total = assets.c, totals.c
+    return (
+        select(
+            *window.labels(),
+            asset_text(asset.address).label("asset"),
+            asset.symbol,
+            asset.decimals,
+            _or_zero(total.holders).label("holders"),
+            _or_zero(total.addresses_below_zero).label("addresses_below_zero"),
+            _or_zero(total.supply).label("supply"),
+            *_thresholds(graded),
+            *_ratios(total, graded),
+        )
+        .select_from(
+            assets.outerjoin(totals, total.asset_id == asset.asset_id).outerjoin(
+                graded, graded.c.asset_id == asset.asset_id
+            )
+        )
+        .group_by(
+            asset.asset_id,
+            asset.address,
+            asset.symbol,
+            asset.decimals,
+            total.holders,
+            total.addresses_below_zero,
+            total.supply,
+        )
+    )
+
+
+def _totals(assets: CTE, held: CTE) -> CTE:
+    """Return holders, supply and the thresholds of each asset that somebody holds or owes."""
+    balance = held.c.balance
+    above = balance > 0
+    supply = func.sum(balance).filter(above)
+    units = [
+        cast(func.concat("1e", assets.c.decimals + power), Numeric) for power in _UNITS.values()
+    ]
+    parts = [supply * cast(literal(f"1e-{power}"), Numeric) for power in _PARTS.values()]
+    return (
+        select(
+            assets.c.asset_id,
+            func.count().filter(above).label("holders"),
+            func.count().filter(balance < 0).label("addresses_below_zero"),
+            supply.label("supply"),
+            array(units).label("unit_bounds"),
+            array(parts).label("part_bounds"),
+        )
+        .join_from(assets, held, held.c.asset_id == assets.c.asset_id)
+        .group_by(assets.c.asset_id, assets.c.decimals)
+        .cte("totals")
+    )
+
+
+def _graded(held: CTE, totals: CTE) -> CTE:
+    """Return sums per asset and pair of bands: a hundred small rows for each asset, not millions.
+
+    A band is the number of thresholds that a balance reaches, so one look at each balance serves
+    every threshold.
+    """
+    total = totals.c
+    ranked = (
+        select(
+            held.c.asset_id,
+            held.c.balance,
+            func.row_number()
+            .over(partition_by=held.c.asset_id, order_by=held.c.balance.desc())
+            .label("rank"),
+        )
+        .where(held.c.balance > 0)
+        .subquery("ranked")
+    )
+    balance, rank = ranked.c.balance, ranked.c.rank
+    firsts = [(f"top_{k}", rank <= k) for k in _TOP_COUNTS]
+    firsts += [
+        (f"top_{p}pct", rank <= func.greatest(1, total.holders * p // 100)) for p in _TOP_PERCENTS
+    ]
+    return (
+        select(
+            ranked.c.asset_id,
+            func.width_bucket(balance, total.unit_bounds).label("unit_band"),
+            func.width_bucket(balance, total.part_bounds).label("part_band"),
+            func.count().label("holders"),
+            func.sum(balance).label("supply"),
+            func.sum(balance * balance).label("squares"),
+            func.sum(rank * balance).label("ranked"),
+            *(func.sum(balance).filter(is_first).label(name) for name, is_first in firsts),
+        )
+        .join_from(ranked, totals, total.asset_id == ranked.c.asset_id)
+        .group_by(ranked.c.asset_id, "unit_band", "part_band")
+        .cte("graded")
+    )
+
+
+def _thresholds(graded: CTE) -> Iterator[ColumnElement[Any]]:
+    """Yield the count and the sum at or above each threshold."""
+    for measure in ("holders", "supply"):
+        for name, kind, band, _ in _at_least():
+            reached = func.sum(graded.c[measure]).filter(graded.c[kind] >= band)
+            yield _or_zero(reached).label(f"{measure}_ge_{name}")
+
+
+def _ratios(total: Any, graded: CTE) -> Iterator[ColumnElement[Any]]:
+    """Yield the shares and indices; each is one division of exact sums."""
+    places = list(_PARTS.values())
+    large = graded.c.part_band > places.index(4)
+    small = graded.c.part_band <= places.index(7)
+    shares = [(f"top_{k}", f"top_{k}_share") for k in _TOP_COUNTS]
+    shares += [(f"top_{p}pct", f"top_{p}pct_share") for p in _TOP_PERCENTS]
+    for source, name in shares:
+        yield _ratio(func.sum(graded.c[source]), total.supply).label(name)
+    # Ranks descend where the formula's i ascends: i = n + 1 - rank.
+    spread = (total.holders + 1) * total.supply - 2 * func.sum(graded.c.ranked)
+    yield _ratio(spread, total.holders * total.supply).label("gini")
+    yield _ratio(func.sum(graded.c.squares), total.supply * total.supply).label("hhi")
+    held_by_large = func.sum(graded.c.supply).filter(large)
+    yield _ratio(_or_zero(held_by_large), total.supply).label("ndf")
+    held_by_small = func.sum(graded.c.supply).filter(small)
+    yield _ratio(_or_zero(held_by_small), func.sum(graded.c.top_1pct)).label("ser")
+
+
+def _ratio(part: ColumnElement[Any], whole: ColumnElement[Any]) -> ColumnElement[Any]:
+    return cast(part / func.nullif(whole, 0), Double)
+
+
+def _or_zero(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    return func.coalesce(column, 0)
+
+
+DATASET = DataSet(
+    name="token_holder_distribution_daily",
+    table=TABLE,
+    family="whale",
+    chain_families=("evm",),
+    reads=balances.READS,
+    reach=ALL_LATER,
+    grain="day",
+    queue="default",
+    rows=rows,
+)

@@ -1,0 +1,1 @@
+"""RUN: thin tasks. Each reads its arguments, calls the library and translates its errors."""

@@ -1,0 +1,104 @@
+"""The tasks that bring data sets up to date, for any DAG."""
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+
+from airflow.sdk import get_current_context, task
+
+from onchain_agg.errors import ConfigError, OnchainAggError, SourceError
+from onchain_agg.operators.session import failing_fast, warehouse
+from onchain_agg.operators.waking import woken_scope
+
+
+@task
+def publish(dataset: str) -> dict[str, dict[str, int]]:
+    """Publish the dirty days of *dataset* on every scope, the scope that woke the run first.
+
+    A scope that fails does not keep the others from being published.
+
+    Returns:
+        Windows published and rows changed, by scope; empty where nothing was due.
+
+    Raises:
+        AirflowFailException: A scope failed in a way that no retry can heal; names every one.
+        SourceError: A scope failed, and a retry may help.
+    """
+    # The libraries of a computation are not needed to read a DAG file.
+    from onchain_agg.metrics.compute import compute, dirty_scopes  # noqa: PLC0415
+    from onchain_agg.metrics.registry import dataset_named  # noqa: PLC0415
+
+    run = get_current_context()["dag_run"]
+    definition = dataset_named(dataset)
+    refresh = _refresh(run.run_type)
+    published: dict[str, dict[str, int]] = {}
+    failures: list[OnchainAggError] = []
+    with warehouse() as engine:
+        for scope in _ordered(dirty_scopes(engine, dataset), woken_scope(run.partition_key)):
+            try:
+                windows = compute(engine, definition, scope, refresh=refresh)
+            except OnchainAggError as error:
+                failures.append(error)
+            else:
+                changed = sum(window.changed for window in windows)
+                published[scope] = {"windows": len(windows), "changed": changed}
+        _raise_together(failures)
+    return published
+
+
+@task.branch
+def sweep_dirty(chains: Sequence[str]) -> list[str]:
+    """Synchronise the definitions and return the waking tasks of *chains* that are still dirty."""
+    from onchain_agg.metrics.compute import dirty_scopes  # noqa: PLC0415 - as above
+    from onchain_agg.metrics.definitions import sync  # noqa: PLC0415 - as above
+    from onchain_agg.settings import extra_assets, load_settings  # noqa: PLC0415 - as above
+
+    with warehouse() as engine:
+        sync(engine, extra_assets(load_settings()))
+        dirty = {scope for _, scope in dirty_scopes(engine)}
+    return [waking_task(chain) for chain in chains if chain in dirty]
+
+
+@task.branch
+def mark_dirty() -> list[str]:
+    """Mark the days ``params.from`` to ``params.to`` dirty and return the chain's waking task.
+
+    Raises:
+        AirflowFailException: The days are in the wrong order, or the data set is not computed for
+            the chain.
+    """
+    from onchain_agg.metrics.compute import backfill  # noqa: PLC0415 - as above
+    from onchain_agg.metrics.registry import dataset_named  # noqa: PLC0415 - as above
+
+    params = get_current_context()["params"]
+    chain = params["chain"]
+    first, last = date.fromisoformat(params["from"]), date.fromisoformat(params["to"])
+    with failing_fast():
+        if first > last:
+            raise ConfigError(f"The days {first} to {last} are in the wrong order. Swap them.")
+    with warehouse() as engine:
+        backfill(engine, dataset_named(params["dataset"]), chain, first, last)
+    return [waking_task(chain)]
+
+
+def waking_task(chain: str) -> str:
+    """Return the id of the task that wakes the data sets of *chain*."""
+    return f"wake_{chain}"
+
+
+def _ordered(dirty: Sequence[tuple[str, str]], first: str | None) -> list[str]:
+    return sorted({scope for _, scope in dirty}, key=lambda scope: (scope != first, scope))
+
+
+def _refresh(run_type: str) -> timedelta:
+    from onchain_agg.settings import load_settings  # noqa: PLC0415 - as above
+
+    # Who starts a run by hand asks for the open day as it is now.
+    return timedelta(minutes=0 if run_type == "manual" else load_settings().refresh_minutes)
+
+
+def _raise_together(failures: Sequence[OnchainAggError]) -> None:
+    if not failures:
+        return
+    healing = all(isinstance(failure, SourceError) for failure in failures)
+    kind = SourceError if healing else OnchainAggError
+    raise kind("; ".join(str(failure) for failure in failures)) from failures[0]

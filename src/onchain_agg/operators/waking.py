@@ -1,0 +1,39 @@
+"""How data sets learn that a chain changed: one asset a chain, one event key a day.
+
+An event only wakes; what is to be done is in ``ops.dirty``. So an event may be lost, doubled or
+late, and one key is enough for any number of days.
+"""
+
+from datetime import date
+
+from airflow.sdk import Asset, get_current_context, task
+from airflow.sdk.types import OutletEventAccessorsProtocol
+
+from onchain_agg.chains import Chain, chain_named
+
+
+def blocks_of(chain: Chain) -> Asset:
+    """Return the asset that stands for the applied blocks of *chain*."""
+    # A URI scheme has no underscore.
+    return Asset(name=f"onchain_agg.chain.{chain.name}", uri=f"onchain-agg://chain/{chain.name}")
+
+
+def wake_on(events: OutletEventAccessorsProtocol, chain: Chain, day: date) -> None:
+    """Let the running task's success wake the data sets of *chain* with the key of *day*."""
+    events[blocks_of(chain)].add_partitions(f"{chain.name}|{day.isoformat()}")
+
+
+def woken_scope(partition_key: str | None) -> str | None:
+    """Return the scope in a run's partition key; None for a run that no event started."""
+    return partition_key.partition("|")[0] if partition_key else None
+
+
+@task
+def wake_data_sets(chain: str) -> None:
+    """Wake the data sets of *chain* with the key of the day on which the run began.
+
+    A task that ends well emits every one of its outlets, so each chain has a task of its own.
+    """
+    context = get_current_context()
+    day = context["dag_run"].run_after.date()
+    wake_on(context["outlet_events"], chain_named(chain), day)

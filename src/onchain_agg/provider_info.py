@@ -1,0 +1,101 @@
+"""What Airflow asks a provider package for: connection types and the options of airflow.cfg.
+
+Every Airflow process imports this module as it starts, so it imports nothing itself.
+"""
+
+from typing import Any
+
+_DOCUMENTED = "https://airflow.apache.org/docs/apache-airflow/stable/howto/connection.html"
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Return the provider's description in the form of Airflow's ``provider_info.schema.json``."""
+    return {
+        "package-name": "onchain-agg",
+        "name": "On-chain aggregation",
+        "description": f"Precomputes metrics from chain data. `Connections <{_DOCUMENTED}>`__.",
+        "connection-types": [_EVM, _BITCOIN],
+        "config": {"onchain_agg": {"description": "Options of onchain-agg.", "options": _OPTIONS}},
+        "hooks": [
+            {
+                "integration-name": "Chain nodes",
+                "python-modules": ["onchain_agg.hooks.bitcoin", "onchain_agg.hooks.evm"],
+            }
+        ],
+    }
+
+
+def _extra(label: str, kind: str, description: str, **rules: float) -> dict[str, Any]:
+    schema = {"type": [kind, "null"], **rules}
+    return {"label": label, "description": description, "schema": schema}
+
+
+_LIMITS = {
+    "timeout_s": _extra("Timeout (s)", "number", "Silence after which a call fails.", minimum=1),
+    "calls_per_second": _extra(
+        "Calls per second", "number", "Limit of each endpoint.", exclusiveMinimum=0
+    ),
+}
+_URL_HINT = "several, in order of preference, with commas between"
+_EVM = {
+    "connection-type": "onchain_evm",
+    "hook-class-name": "onchain_agg.hooks.evm.EvmHook",
+    "hook-name": "On-chain: EVM node",
+    "ui-field-behaviour": {
+        "hidden-fields": ["schema", "port", "login"],
+        "relabeling": {"host": "URL", "password": "API key"},
+        "placeholders": {
+            "host": f"https://node.example/v2 ({_URL_HINT})",
+            "password": "Takes the place of {api_key} in the URL, else follows it as a path",
+        },
+    },
+    "conn-fields": {
+        "genesis": _extra("Genesis file", "string", "JSON of the genesis allocation."),
+        **_LIMITS,
+    },
+}
+_BITCOIN = {
+    "connection-type": "onchain_bitcoin",
+    "hook-class-name": "onchain_agg.hooks.bitcoin.BitcoinHook",
+    "hook-name": "On-chain: Bitcoin-family node",
+    "ui-field-behaviour": {
+        "hidden-fields": ["schema", "port"],
+        "relabeling": {"host": "URL", "login": "RPC user", "password": "RPC password"},
+        "placeholders": {"host": f"http://127.0.0.1:8332 ({_URL_HINT})"},
+    },
+    "conn-fields": {
+        "blocks": _extra("Block files", "string", "A blk*.dat file or a folder of them."),
+        **_LIMITS,
+    },
+}
+_OPTIONS = {
+    "warehouse_url": {
+        "description": "SQLAlchemy URL of the warehouse; empty: the embedded PostgreSQL.",
+        "version_added": "0.1.0",
+        "type": "string",
+        "sensitive": True,
+        "example": "postgresql+psycopg://onchain:secret@db.example:5432/onchain",
+        "default": "",
+    },
+    "home": {
+        "description": "Folder of what this machine keeps; the embedded PostgreSQL is in it.",
+        "version_added": "0.1.0",
+        "type": "string",
+        "example": "/var/lib/onchain-agg",
+        "default": ".onchain-agg",
+    },
+    "assets_file": {
+        "description": "CSV of tracked assets beyond those of the chain definitions.",
+        "version_added": "0.1.0",
+        "type": "string",
+        "example": "/etc/onchain-agg/assets.csv",
+        "default": "",
+    },
+    "refresh_minutes": {
+        "description": "An open day is computed again at most this often.",
+        "version_added": "0.1.0",
+        "type": "integer",
+        "example": None,
+        "default": "10",
+    },
+}

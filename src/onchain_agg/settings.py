@@ -1,0 +1,178 @@
+"""The package's options, and the only reader of ``airflow.cfg [onchain_agg]``.
+
+An option comes from the environment (``ONCHAIN_AGG_<OPTION>``), else from Airflow's configuration
+where Airflow is set up, else from its default. Airflow is imported only when it has a configuration
+to read, so a notebook needs none.
+"""
+
+import csv
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from onchain_agg.chains import Asset, EvmChain, all_chains, chain_named
+from onchain_agg.errors import ConfigError, OnchainAggError
+
+_SECTION = "onchain_agg"
+_ENV = "ONCHAIN_AGG_"
+_AIRFLOW_ENV = f"AIRFLOW__{_SECTION.upper()}__"
+_ASSET_COLUMNS = ("chain", "address", "symbol", "decimals", "start_block", "whale_threshold")
+_MAX_UINT256 = 2**256 - 1
+
+AirflowConf = Callable[[str], str | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a deployment chose.
+
+    Attributes:
+        home: Folder of what this machine keeps: the embedded PostgreSQL, Airflow's home, logs.
+        warehouse_url: The warehouse's SQLAlchemy URL; None for the embedded server under *home*.
+        assets_file: CSV of further tracked assets; None for only those of the chain definitions.
+        refresh_minutes: An open day is computed again at most this often.
+    """
+
+    home: Path
+    warehouse_url: str | None
+    assets_file: Path | None
+    refresh_minutes: int
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Return the options of this process, from *environ* (default: the process environment).
+
+    Raises:
+        ConfigError: An option has a value that it cannot have; names option, value and cure.
+    """
+    environ = os.environ if environ is None else environ
+    airflow = _airflow_conf(environ)
+
+    def value(option: str) -> str | None:
+        return environ.get(_ENV + option.upper()) or airflow(option) or None
+
+    assets = value("assets_file")
+    return Settings(
+        home=Path(value("home") or ".onchain-agg").expanduser().resolve(),
+        warehouse_url=value("warehouse_url"),
+        assets_file=_existing_file("assets_file", assets) if assets else None,
+        refresh_minutes=_at_least_one("refresh_minutes", value("refresh_minutes") or "10"),
+    )
+
+
+def warehouse_url(settings: Settings) -> str:
+    """Return the warehouse's URL; starts the embedded server where no other is configured.
+
+    Raises:
+        ConfigError: The embedded server is not installed or cannot start.
+    """
+    if settings.warehouse_url:
+        return settings.warehouse_url
+    # Starting a server needs far more than reading an option does.
+    from onchain_agg.warehouse.embedded import embedded_url  # noqa: PLC0415
+
+    return embedded_url(settings.home)
+
+
+def extra_assets(settings: Settings) -> dict[str, tuple[Asset, ...]]:
+    """Return the tracked assets that ``assets_file`` adds, by chain; empty where there is no file.
+
+    Raises:
+        ConfigError: A line is wrong; names file, line, column and cure.
+    """
+    if settings.assets_file is None:
+        return {}
+    assets: dict[str, tuple[Asset, ...]] = {}
+    with settings.assets_file.open(newline="", encoding="utf-8") as file:
+        lines = csv.DictReader(file)
+        if tuple(lines.fieldnames or ()) != _ASSET_COLUMNS:
+            raise ConfigError(
+                f"{settings.assets_file}: the first line must be {','.join(_ASSET_COLUMNS)!r}."
+            )
+        for line in lines:
+            try:
+                chain, asset = _asset(line)
+            except (OnchainAggError, ValueError) as error:
+                raise ConfigError(
+                    f"{settings.assets_file}, line {lines.line_num}: {error}"
+                ) from error
+            assets[chain] = (*assets.get(chain, ()), asset)
+    return assets
+
+
+def _asset(line: Mapping[str, str | None]) -> tuple[str, Asset]:
+    text = {column: (line.get(column) or "").strip() for column in _ASSET_COLUMNS}
+    chain = chain_named(text["chain"]) if text["chain"] else None
+    if chain is None:
+        raise ConfigError(f"chain is empty; name one of {', '.join(all_chains())}.")
+    address = text["address"].lower() or None
+    if address is not None:
+        _check_address(address, isinstance(chain, EvmChain))
+    if not text["symbol"]:
+        raise ConfigError("symbol is empty; give the asset a short name.")
+    return chain.name, Asset(
+        symbol=text["symbol"],
+        address=address,
+        decimals=_whole("decimals", text["decimals"], 255),
+        start_block=_whole("start_block", text["start_block"], 2**63 - 1),
+        whale_threshold=_whole("whale_threshold", text["whale_threshold"], _MAX_UINT256),
+    )
+
+
+def _check_address(address: str, evm: bool) -> None:  # noqa: FBT001 - private, one caller
+    if not evm:
+        raise ConfigError(f"address is {address!r}, but the chain has no tokens; leave it empty.")
+    digits = address.removeprefix("0x")
+    if len(address) != 42 or len(digits) != 40 or not set(digits) <= set("0123456789abcdef"):
+        raise ConfigError(f"address is {address!r}; write 0x and 40 hexadecimal digits.")
+
+
+def _whole(column: str, text: str, most: int) -> int:
+    if not (text.isascii() and text.isdigit()) or int(text) > most:
+        raise ConfigError(f"{column} is {text!r}; write a whole number from 0 to {most}.")
+    return int(text)
+
+
+def _at_least_one(option: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or int(text) < 1:
+        raise ConfigError(
+            f"Option [{_SECTION}] {option} is {text!r}. Set a whole number of at least 1, "
+            f"in airflow.cfg or as {_ENV}{option.upper()}."
+        )
+    return int(text)
+
+
+def _existing_file(option: str, text: str) -> Path:
+    path = Path(text).expanduser().resolve()
+    if not path.is_file():
+        raise ConfigError(
+            f"Option [{_SECTION}] {option} is {text!r}, which is not a file. Correct the path, "
+            f"in airflow.cfg or as {_ENV}{option.upper()}, or remove the option."
+        )
+    return path
+
+
+def _airflow_conf(environ: Mapping[str, str]) -> AirflowConf:
+    """Return a reader of Airflow's section, or one that knows nothing where Airflow is not set up.
+
+    Importing Airflow writes a configuration file where there is none, so it is imported only where
+    it already runs or has one.
+    """
+    home = Path(environ.get("AIRFLOW_HOME") or "~/airflow").expanduser()
+    configured = (
+        "airflow.configuration" in sys.modules
+        or Path(environ.get("AIRFLOW_CONFIG") or home / "airflow.cfg").is_file()
+        or any(name.startswith(_AIRFLOW_ENV) for name in environ)
+    )
+    if not configured or find_spec("airflow") is None:
+        return lambda _option: None
+    from airflow.configuration import conf  # noqa: PLC0415 - see the docstring
+
+    def read(option: str) -> str | None:
+        text: str | None = conf.get(_SECTION, option, fallback=None)
+        return text
+
+    return read

@@ -1,0 +1,220 @@
+"""From a source to the fact tables: which blocks are missing, and loading them.
+
+A block's facts are written in one transaction with its `chain.block` row, and that row is the
+guard: a block that is there already is left alone, so a load may be repeated, overlap another one
+or be killed at any point.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pyarrow as pa
+from sqlalchemy import Connection, Engine, func, select, text
+from sqlalchemy.dialects.postgresql import insert
+
+from onchain_agg.chains import Chain, UtxoChain
+from onchain_agg.errors import ConfigError, ForkError, NodeBehindError, ReorgTooDeepError
+from onchain_agg.sources.batch import Batch, BlockSource
+from onchain_agg.warehouse.load import append
+from onchain_agg.warehouse.partitions import ensure_partitions
+from onchain_agg.warehouse.reorg import resolve_fork
+from onchain_agg.warehouse.tables import METADATA, is_partitioned
+from onchain_agg.warehouse.tables.chain import BLOCK
+from onchain_agg.warehouse.tables.state import SPENT_OUTPUT
+
+_log = logging.getLogger(__name__)
+
+# Ranges that one DAG run maps over; the next run takes the rest.
+_MAX_RANGES = 200
+
+Progress = Callable[[int], None]
+
+_MISSING = text(
+    "SELECT height + 1 AS first, next - 1 AS last FROM ("
+    " SELECT height, lead(height, 1, :last + 1) OVER (ORDER BY height) AS next FROM ("
+    "  SELECT height FROM chain.block WHERE chain = :chain AND height BETWEEN :first AND :last"
+    "  UNION ALL SELECT :first - 1) stored"
+    ") runs WHERE next > height + 1 ORDER BY height"
+)
+
+
+def plan(
+    engine: Engine,
+    chain: Chain,
+    source: BlockSource,
+    *,
+    first: int | None = None,
+    last: int | None = None,
+) -> list[tuple[int, int]]:
+    """Drop orphaned blocks, then return the ranges that are still to be loaded.
+
+    Args:
+        engine: The warehouse.
+        chain: The chain.
+        source: The node or files to read.
+        first: Lowest block wanted; by default where the warehouse began, or the first block of
+            the chain's tracked assets.
+        last: Highest block wanted; by default the source's tip.
+
+    Returns:
+        Ranges with both ends included, of at most `chain.batch_blocks` blocks each, lowest first;
+        at most 200 of them, so a long backfill takes several runs.
+
+    Raises:
+        ConfigError: *first* lies above *last*, or below the source's first block.
+        NodeBehindError: The source does not reach *last*.
+        WrongChainError: The source serves another chain.
+    """
+    source.check_chain()
+    try:
+        resolve_fork(engine, chain, source)
+    except ReorgTooDeepError as error:
+        _log.error("%s Rebuilding now.", error)
+        resolve_fork(engine, chain, source, rebuild=True)
+    tip = source.tip().height
+    if last is not None and last > tip:
+        raise NodeBehindError(
+            f"{chain.name}: block {last} was asked for, but the source ends at {tip}."
+            f" Wait for the node, or ask for {tip} at most."
+        )
+    last = tip if last is None else last
+    with engine.connect() as connection:
+        if first is None:
+            first = _default_first(connection, chain, source)
+        else:
+            _check_range(chain, source, first, last)
+        rows = connection.execute(_MISSING, {"chain": chain.name, "first": first, "last": last})
+        missing = [(row.first, row.last) for row in rows]
+    return list(_split(missing, chain.batch_blocks))
+
+
+def load(
+    engine: Engine,
+    chain: Chain,
+    source: BlockSource,
+    first: int,
+    last: int,
+    *,
+    progress: Progress | None = None,
+) -> int:
+    """Load blocks *first* to *last*, both included; return the rows written.
+
+    Blocks that are stored already are skipped. A block that contradicts a stored one resolves
+    the fork and is read again.
+
+    Raises:
+        ForkError: The chain was reorganised twice during the read; a retry reads it again.
+        NodeBehindError: The source does not reach *last*.
+    """
+    try:
+        return _load(engine, chain, source, first, last, progress)
+    except ForkError as error:
+        _log.warning("%s Resolving the fork and reading blocks %d-%d again.", error, first, last)
+    plan(engine, chain, source, first=first, last=last)
+    return _load(engine, chain, source, first, last, progress)
+
+
+def _load(
+    engine: Engine,
+    chain: Chain,
+    source: BlockSource,
+    first: int,
+    last: int,
+    progress: Progress | None,
+) -> int:
+    rows = 0
+    with engine.connect() as connection:
+        found = connection.execute(_MISSING, {"chain": chain.name, "first": first, "last": last})
+        missing = [(row.first, row.last) for row in found]
+    for lowest, highest in missing:
+        for batch in source.read(lowest, highest):
+            rows += store(engine, chain, batch)
+            if progress is not None:
+                progress(batch.last - batch.first + 1)
+    return rows
+
+
+def store(engine: Engine, chain: Chain, batch: Batch) -> int:
+    """Write one batch in one transaction; return the rows written.
+
+    Raises:
+        ForkError: Another block is stored at one of the heights. Nothing was written.
+    """
+    days = set(batch.tables["block"].column("day").to_pylist())
+    for name, rows in batch.tables.items():
+        table = METADATA.tables[f"chain.{name}"]
+        if rows.num_rows and is_partitioned(table):
+            ensure_partitions(engine, table, days)
+    if isinstance(chain, UtxoChain):
+        ensure_partitions(engine, SPENT_OUTPUT, days)
+    with engine.begin() as connection:
+        new = _insert_blocks(connection, chain, batch.tables["block"])
+        written = len(new)
+        for name, rows in batch.tables.items():
+            if name != "block" and rows.num_rows:
+                table = METADATA.tables[f"chain.{name}"]
+                kept = _of_heights(rows, new, batch)
+                written += append(connection, table, kept, {"chain": chain.name})
+    return written
+
+
+def _insert_blocks(connection: Connection, chain: Chain, blocks: pa.RecordBatch) -> set[int]:
+    records = [{"chain": chain.name, **record} for record in blocks.to_pylist()]
+    statement = insert(BLOCK).on_conflict_do_nothing().returning(BLOCK.c.height)
+    new = set(connection.scalars(statement, records))
+    known = {r["height"]: r["block_hash"] for r in records if r["height"] not in new}
+    if known:
+        stored = connection.execute(
+            select(BLOCK.c.height, BLOCK.c.block_hash).where(
+                BLOCK.c.chain == chain.name, BLOCK.c.height.in_(known)
+            )
+        )
+        for height, block_hash in stored:
+            if block_hash != known[height]:
+                raise ForkError(
+                    f"{chain.name}: block {height} is stored as {block_hash.hex()}, but the source"
+                    f" says {known[height].hex()}."
+                )
+    return new
+
+
+def _of_heights(rows: pa.RecordBatch, heights: set[int], batch: Batch) -> pa.RecordBatch:
+    if len(heights) == batch.last - batch.first + 1:
+        return rows
+    kept = np.isin(rows.column("height").to_numpy(), np.fromiter(heights, dtype=np.int64))
+    return rows.filter(pa.array(kept))
+
+
+def _default_first(connection: Connection, chain: Chain, source: BlockSource) -> int:
+    lowest: int | None = connection.scalar(
+        select(func.min(BLOCK.c.height)).where(BLOCK.c.chain == chain.name)
+    )
+    if lowest is not None:
+        return lowest
+    if isinstance(chain, UtxoChain):
+        return 0
+    starts = [asset.start_block for asset in chain.tracked_assets]
+    return max(source.first_height(), min(starts, default=0))
+
+
+def _check_range(chain: Chain, source: BlockSource, first: int, last: int) -> None:
+    if first > last:
+        raise ConfigError(
+            f"{chain.name}: the range {first} to {last} is empty. FROM must not exceed TO."
+        )
+    lowest = source.first_height()
+    if first < lowest:
+        raise ConfigError(
+            f"{chain.name}: block {first} was asked for, but the source starts at {lowest}."
+        )
+
+
+def _split(ranges: list[tuple[int, int]], size: int) -> Iterator[tuple[int, int]]:
+    count = 0
+    for first, last in ranges:
+        for start in range(first, last + 1, size):
+            if count == _MAX_RANGES:
+                return
+            count += 1
+            yield start, min(start + size - 1, last)

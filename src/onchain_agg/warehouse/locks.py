@@ -1,0 +1,32 @@
+"""Advisory locks, held until the transaction ends."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, Engine, text
+
+_LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
+
+
+def lock_chain(connection: Connection, chain: str) -> None:
+    """Wait until no other transaction changes the state of *chain*."""
+    connection.execute(_LOCK, {"name": f"chain:{chain}"})
+
+
+@contextmanager
+def publishing(engine: Engine, dataset: str, scope: str) -> Iterator[Connection]:
+    """Yield a transaction that alone publishes *dataset* for *scope* and sees one moment.
+
+    The lock is taken on a connection of its own: a repeatable-read snapshot dates from the
+    transaction's first statement, so it must begin after the wait, not before.
+    """
+    with engine.begin() as holder:
+        holder.execute(_LOCK, {"name": f"dataset:{dataset}:{scope}"})
+        snapshot = engine.execution_options(isolation_level="REPEATABLE READ")
+        with snapshot.begin() as connection:
+            yield connection
+
+
+def lock_definitions(connection: Connection) -> None:
+    """Wait until no other transaction synchronises definitions."""
+    connection.execute(_LOCK, {"name": "definitions"})

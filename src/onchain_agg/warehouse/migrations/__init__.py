@@ -1,0 +1,1 @@
+"""Alembic's revisions of the schemas ``chain``, ``state`` and ``ops``."""

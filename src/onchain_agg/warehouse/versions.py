@@ -1,0 +1,291 @@
+"""Publishing one window of a serving table, with every former version kept.
+
+The new rows are staged and compared with what is served: equal rows stay as they are, changed and
+vanished rows move to the `history` twin with the span of time in which readers saw them, new rows
+arrive. All of it is one transaction under the data set's lock, so a reader never sees half a
+window, and a run that changes nothing writes nothing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    MetaData,
+    Select,
+    Table,
+    and_,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+    tuple_,
+)
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.schema import CreateTable
+
+from onchain_agg.errors import DataSetError
+from onchain_agg.warehouse.types import TIME
+
+_PHYSICAL = MetaData()
+
+
+@dataclass(frozen=True)
+class Twins:
+    """The two physical tables of a data set: what is served, and what used to be."""
+
+    serving: Table
+    history: Table
+
+
+@dataclass(frozen=True)
+class Change:
+    """What publishing a window did.
+
+    Attributes:
+        rows: Rows in the window now.
+        arrived: Rows that are new or have new values.
+        moved: Rows that changed or vanished; their former version is in history.
+        checksum: Of the window's rows, whatever their order.
+    """
+
+    rows: int
+    arrived: int
+    moved: int
+    checksum: str
+
+
+def twins(table: Table) -> Twins:
+    """Return the physical tables of a data set's *table*: its columns and the time of knowledge."""
+    known = f"serving.{table.name}"
+    if known in _PHYSICAL.tables:
+        return Twins(_PHYSICAL.tables[known], _PHYSICAL.tables[f"history.{table.name}"])
+    since = Column("known_from", TIME, nullable=False, comment="Readers see the row since then.")
+    serving = Table(table.name, _PHYSICAL, *_copies(table), since, schema="serving")
+    until = Column("known_to", TIME, nullable=False, comment="Readers saw the row until then.")
+    history = Table(
+        table.name,
+        _PHYSICAL,
+        *_copies(table),
+        Column("known_from", TIME, primary_key=True),
+        until,
+        schema="history",
+    )
+    return Twins(serving, history)
+
+
+def _copies(table: Table) -> list[Column[Any]]:
+    return [
+        Column(c.name, c.type, primary_key=c.primary_key, nullable=c.nullable, comment=c.comment)
+        for c in table.columns
+    ]
+
+
+def create_tables(connection: Connection, table: Table) -> None:
+    """Create the serving and history tables, their comments and the as-of view's index."""
+    pair = twins(table)
+    for physical in (pair.serving, pair.history):
+        connection.execute(CreateTable(physical, if_not_exists=True))
+        name = f"{physical.schema}.{physical.name}"
+        for column in physical.columns:
+            if column.comment:
+                comment = column.comment.replace("'", "''")
+                connection.execute(text(f"COMMENT ON COLUMN {name}.{column.name} IS '{comment}'"))
+
+
+def publish(
+    connection: Connection,
+    table: Table,
+    rows: Select[Any] | None,
+    window: Mapping[str, object],
+    clock: datetime,
+) -> Change:
+    """Make *rows* what readers see of *window*, and return what changed.
+
+    Args:
+        connection: In the transaction that holds the data set's lock.
+        table: The data set's table.
+        rows: Query whose columns are the table's, by name; None empties the window.
+        window: Values of the key columns that say which rows are in the window.
+        clock: The publish clock; later than that of every publish before.
+
+    Raises:
+        DataSetError: The query's columns are not the table's, a key comes twice, a value is
+            missing, or a row lies outside the window.
+    """
+    pair = twins(table)
+    stage = _stage(connection, table, rows, window)
+    serving, history = pair.serving, pair.history
+    names = [column.name for column in table.columns]
+    same_key = and_(*(stage.c[c.name] == serving.c[c.name] for c in table.primary_key))
+    in_window = and_(*(serving.c[name] == value for name, value in window.items()))
+    differs = or_(
+        *(
+            stage.c[c.name].is_distinct_from(serving.c[c.name])
+            for c in table.columns
+            if not c.primary_key
+        )
+    )
+    gone = (
+        select(*serving.c)
+        .outerjoin_from(serving, stage, same_key)
+        .where(in_window, or_(stage.c[names[0]].is_(None), differs))
+    )
+    moved = connection.execute(
+        history.insert().from_select(
+            [*names, "known_from", "known_to"],
+            gone.add_columns(literal(clock, TIME).label("known_to")),
+        )
+    ).rowcount
+    if moved:
+        key = [serving.c[c.name] for c in table.primary_key]
+        old_key = [history.c[c.name] for c in table.primary_key]
+        connection.execute(
+            serving.delete().where(
+                in_window,
+                tuple_(*key).in_(select(*old_key).where(history.c.known_to == clock)),
+            )
+        )
+    arriving = (
+        select(*(stage.c[name] for name in names), literal(clock, TIME))
+        .outerjoin_from(stage, serving, same_key)
+        .where(serving.c[names[0]].is_(None))
+    )
+    try:
+        arrived = connection.execute(
+            serving.insert().from_select([*names, "known_from"], arriving)
+        ).rowcount
+    except IntegrityError as error:
+        raise DataSetError(f"{table.name}: {_first_line(error)}") from error
+    count, checksum = _fingerprint(connection, stage, names)
+    connection.execute(text(f"DROP TABLE {stage.name}"))
+    return Change(count, arrived, moved, checksum)
+
+
+def _stage(
+    connection: Connection, table: Table, rows: Select[Any] | None, window: Mapping[str, object]
+) -> Table:
+    """Return a temporary table that holds the checked rows."""
+    # The definition's types, but no key yet: a key that comes twice deserves a better message.
+    stage = Table(
+        f"stage_{table.name}"[:63],
+        MetaData(),
+        *(Column(c.name, c.type) for c in table.columns),
+        prefixes=["TEMPORARY"],
+        postgresql_on_commit="DROP",
+    )
+    connection.execute(CreateTable(stage))
+    if rows is None:
+        return stage
+    given, wanted = [c.name for c in rows.selected_columns], [c.name for c in table.columns]
+    if sorted(given) != sorted(wanted):
+        missing, extra = sorted({*wanted} - {*given}), sorted({*given} - {*wanted})
+        raise DataSetError(f"{table.name}: the query lacks {missing} and has {extra} too many.")
+    connection.execute(stage.insert().from_select(given, rows))
+    connection.execute(text(f"ANALYZE {stage.name}"))
+    _check(connection, table, stage, window)
+    return stage
+
+
+def _check(
+    connection: Connection, table: Table, stage: Table, window: Mapping[str, object]
+) -> None:
+    """Raise DataSetError when staged rows share a key or lie outside the window."""
+    key = [stage.c[c.name] for c in table.primary_key]
+    twice = connection.execute(
+        select(*key).group_by(*key).having(func.count() > 1).limit(1)
+    ).first()
+    if twice is not None:
+        raise DataSetError(f"{table.name}: the key {tuple(twice)} comes more than once.")
+    outside = connection.execute(
+        select(*key)
+        .where(or_(*(stage.c[n].is_distinct_from(v) for n, v in window.items())))
+        .limit(1)
+    ).first()
+    if outside is not None:
+        raise DataSetError(f"{table.name}: row {tuple(outside)} lies outside {dict(window)}.")
+
+
+def _fingerprint(connection: Connection, stage: Table, names: list[str]) -> tuple[int, str]:
+    columns = ", ".join(names)
+    row = connection.execute(
+        text(
+            f"SELECT count(*), coalesce(sum(hashtextextended(row({columns})::text, 0)::numeric), 0)"
+            f" FROM {stage.name}"
+        )
+    ).one()
+    return row[0], f"{int(row[1]) % 2**64:016x}"
+
+
+def _first_line(error: IntegrityError) -> str:
+    return str(error.orig).splitlines()[0]
+
+
+def as_of(connection: Connection, table: Table, moment: datetime, limit: int) -> list[Any]:
+    """Return the rows that readers of *table* saw at *moment*, newest days first.
+
+    Args:
+        connection: Any connection to the warehouse.
+        table: The data set's table.
+        moment: Aware time; a row is seen from its `known_from` until just before its `known_to`.
+        limit: Most rows to return.
+    """
+    pair = twins(table)
+    names = [column.name for column in table.columns]
+    now = select(*(pair.serving.c[n] for n in names)).where(pair.serving.c.known_from <= moment)
+    then = select(*(pair.history.c[n] for n in names)).where(
+        pair.history.c.known_from <= moment, pair.history.c.known_to > moment
+    )
+    both = now.union_all(then).subquery()
+    key = [both.c[c.name] for c in table.primary_key]
+    query = select(both).order_by(both.c.day.desc(), *key).limit(limit)
+    return list(connection.execute(query))
+
+
+def thin(connection: Connection, table: Table, closed_before: date) -> int:
+    """Keep of each open day only the last revision of each hour; return the rows deleted.
+
+    A revision that ended while its day was still open was an interim value. Of such revisions
+    of one row within one hour the last stays and takes over the span of the others, so `as_of`
+    has no hole. What readers saw of a closed day is kept in full.
+
+    Args:
+        connection: In a transaction.
+        table: The data set's table.
+        closed_before: Only days before this one are thinned.
+    """
+    name = f"history.{twins(table).history.name}"
+    key = ", ".join(c.name for c in table.primary_key)
+    connection.execute(
+        text(
+            "CREATE TEMP TABLE interim ON COMMIT DROP AS SELECT ctid AS place, known_from,"
+            " min(known_from) OVER whole_hour AS since,"
+            " known_to = max(known_to) OVER whole_hour AS kept"
+            f" FROM {name} WHERE day < :closed_before"
+            " AND known_to <= (day + 1)::timestamp AT TIME ZONE 'UTC'"
+            f" WINDOW whole_hour AS (PARTITION BY {key}, date_trunc('hour', known_to))"
+        ),
+        {"closed_before": closed_before},
+    )
+    dropped = connection.execute(
+        text(f"DELETE FROM {name} h USING interim i WHERE h.ctid = i.place AND NOT i.kept")
+    ).rowcount
+    connection.execute(
+        text(
+            f"UPDATE {name} h SET known_from = i.since FROM interim i"
+            " WHERE h.ctid = i.place AND i.kept AND i.since < i.known_from"
+        )
+    )
+    connection.execute(text("DROP TABLE interim"))
+    return dropped
+
+
+def next_clock(previous: datetime | None, now: datetime) -> datetime:
+    """Return *now*, or just after *previous* where the machine's clock went backwards."""
+    if previous is None or now > previous:
+        return now
+    return previous + timedelta(microseconds=1)

@@ -1,0 +1,145 @@
+"""The local Airflow: real processes, a real run by REST, and nothing left behind."""
+
+from pathlib import Path
+
+import psutil
+import pytest
+from rich.console import Console
+from sqlalchemy import text
+
+from onchain_agg.errors import ConfigError
+from onchain_agg.local import job, processes
+from onchain_agg.local.environment import Site, airflow_environment, dag_folder
+from onchain_agg.local.follow import RunFailedError
+from onchain_agg.local.inputs import Input
+from onchain_agg.settings import Settings
+from onchain_agg.warehouse import embedded
+
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(240)]
+
+_DAG = """
+from airflow.sdk import dag, task
+
+@dag(dag_id="ingest_bitcoin", schedule=None, params={"first": None, "last": None})
+def ingest():
+    @task
+    def load(params=None):
+        import os, sqlalchemy as sa
+        first, last = params["first"], params["last"]
+        if first == 13:
+            raise ValueError("block 13 is missing")
+        engine = sa.create_engine(os.environ["ONCHAIN_AGG_WAREHOUSE_URL"])
+        with engine.begin() as connection:
+            for height in range(first, last + 1):
+                connection.execute(sa.text(
+                    "INSERT INTO chain.block (chain, height, day, block_hash, parent_hash,"
+                    " header_at, block_at, tx_count, traced) VALUES ('bitcoin', :height,"
+                    " '2009-01-03', '\\\\\\\\x00', '\\\\\\\\x00', now(), now(), 1, true)"
+                    " ON CONFLICT DO NOTHING"), {"height": height})
+    load()
+
+ingest()
+"""
+
+
+def _input(first: int, last: int) -> Input:
+    return Input(chain="bitcoin", connection={"conn_type": "x"}, first=first, last=last)
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory):
+    """Yield a started job on a DAG folder of one file, and stop everything after the module."""
+    home: Path = tmp_path_factory.mktemp("local")
+    dags = home / "dags"
+    dags.mkdir()
+    (dags / "ingest.py").write_text(_DAG)
+    settings = Settings(home=home, warehouse_url=None, assets_file=None, refresh_minutes=10)
+    site = Site(home=home / "airflow", dags=dags, port=processes.free_port(), quick=True)
+    try:
+        with (
+            job.prepared_warehouse(settings) as engine,
+            job._airflow(site, settings, [_input(0, 2)]) as (api, parts),
+        ):
+            yield job._Job(site, api, parts, engine, [_input(0, 2)])
+        assert processes.running(site.home) == ()
+    finally:
+        processes.stop(site.home)
+        embedded.stop(home)
+
+
+def test_a_run_is_triggered_followed_and_told(local):
+    outcome = job._load(local, Console(quiet=True))
+
+    with local.engine.connect() as connection:
+        heights = connection.execute(text("SELECT height FROM chain.block ORDER BY 1")).scalars()
+        assert list(heights) == [0, 1, 2]
+    assert outcome.sentence() == "Loaded 3 blocks and wrote 0 windows."
+
+
+def test_a_second_run_says_that_nothing_is_new(local):
+    job._load(local, Console(quiet=True))
+
+    outcome = job._load(local, Console(quiet=True))
+
+    assert outcome.sentence() == "Nothing new: every window was already up to date."
+
+
+def test_a_failed_run_names_its_task_its_error_and_its_log(local):
+    failing = job._Job(local.site, local.api, local.parts, local.engine, [_input(13, 14)])
+
+    with pytest.raises(RunFailedError) as caught:
+        job._load(failing, Console(quiet=True))
+
+    first, log, run = str(caught.value).splitlines()
+    assert first == "DAG ingest_bitcoin failed in task load: ValueError: block 13 is missing"
+    assert Path(log.removeprefix("Log: ")).is_file()
+    assert run.startswith("Run: manual__")
+
+
+def test_a_second_airflow_of_one_home_is_refused(local):
+    with pytest.raises(ConfigError, match="runs already"):
+        processes.start(local.site, {}, ["scheduler"])
+
+
+def test_stopping_leaves_no_process_and_no_state(tmp_path):
+    settings = Settings(home=tmp_path, warehouse_url=None, assets_file=None, refresh_minutes=10)
+    site = Site(home=tmp_path / "airflow", dags=tmp_path, port=processes.free_port(), quick=True)
+    environment = airflow_environment(site, settings, "postgresql://unused/x")
+    (part,) = processes.start(site, environment, ["scheduler"])
+    family = [psutil.Process(part.pid), *psutil.Process(part.pid).children(recursive=True)]
+
+    stopped = processes.stop(site.home)
+
+    embedded.stop(tmp_path)
+    assert [one.name for one in stopped] == ["scheduler"]
+    assert processes.running(site.home) == ()
+    alive = [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+    assert alive == []
+
+
+def test_secrets_are_for_this_user_only_and_stay(tmp_path):
+    settings = Settings(home=tmp_path, warehouse_url=None, assets_file=None, refresh_minutes=10)
+    site = Site(home=tmp_path / "airflow", dags=tmp_path, port=1, quick=False)
+    try:
+        first = airflow_environment(site, settings, "postgresql://unused/x", [_input(0, 0)])
+        second = airflow_environment(site, settings, "postgresql://unused/x")
+    finally:
+        embedded.stop(tmp_path)
+
+    mode = (site.home / "secrets.json").stat().st_mode
+    assert oct(mode & 0o777) == "0o600"
+    key = "AIRFLOW__API_AUTH__JWT_SECRET"
+    assert first[key] == second[key]
+    assert len(first[key]) == 64
+    assert first["AIRFLOW_CONN_ONCHAIN_BITCOIN"] == '{"conn_type": "x"}'
+    assert "AIRFLOW_CONN_ONCHAIN_BITCOIN" not in second
+    assert first["AIRFLOW__API__HOST"] == "127.0.0.1"
+
+
+def test_a_folder_without_dags_is_named(tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        dag_folder(str(tmp_path))
+
+    assert str(caught.value) == (
+        f"No DAG file lies in {tmp_path}. Name the DAG folder with --dags."
+    )

@@ -1,0 +1,161 @@
+"""What is deployed is well-formed and says the same as the code."""
+
+import re
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+kubernetes = import_module("kubernetes.client")
+ROOT = Path(__file__).parents[2]
+_BIN = Path(sys.executable).parent
+_TEMPLATES = sorted((ROOT / "pod_templates").glob("*.yaml"))
+
+
+def _pod(path: Path) -> Any:
+    document = yaml.safe_load(path.read_text())
+    client = kubernetes.ApiClient()
+    # Private, but the only door from YAML to the client's own validation.
+    return client._ApiClient__deserialize(document, kubernetes.V1Pod)
+
+
+def test_hadolint_finds_nothing_in_the_dockerfile():
+    result = subprocess.run(
+        [_BIN / "hadolint", ROOT / "deploy/image/Dockerfile"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (result.returncode, result.stdout) == (0, "")
+
+
+def test_the_image_copies_only_what_the_repository_holds():
+    text = (ROOT / "deploy/image/Dockerfile").read_text()
+    copied = [
+        name
+        for line in re.findall(r"^COPY (.*)$", text, re.MULTILINE)
+        for name in line.split()[1:-1]
+    ]
+
+    assert copied == [
+        *("pyproject.toml", "constraints.txt", "README.md", "LICENSE"),
+        *("src", "dags", "pod_templates"),
+    ]
+    assert [name for name in copied if not (ROOT / name).exists()] == []
+
+
+def test_the_image_runs_the_airflow_that_constraints_pin():
+    pinned = re.search(r"^apache-airflow==(\S+)$", _constraints(), re.MULTILINE)
+    image = re.search(
+        r"^FROM apache/airflow:([\d.]+)-python3\.11$",
+        (ROOT / "deploy/image/Dockerfile").read_text(),
+        re.MULTILINE,
+    )
+
+    assert pinned is not None
+    assert image is not None
+    assert image[1] == pinned[1]
+
+
+@pytest.mark.parametrize("path", _TEMPLATES, ids=lambda path: path.stem)
+def test_a_pod_template_is_a_pod_that_the_executor_can_use(path):
+    pod = _pod(path)
+    base = pod.spec.containers[0]
+
+    assert (pod.api_version, pod.kind) == ("v1", "Pod")
+    assert base.name == "base"
+    assert pod.spec.restart_policy == "Never"
+    assert set(base.resources.requests) == {"cpu", "memory"}
+    assert "memory" in base.resources.limits
+    security = pod.spec.security_context
+    assert (security.run_as_non_root, security.run_as_user, security.run_as_group) == (
+        True,
+        50000,
+        0,
+    )
+
+
+@pytest.mark.parametrize("path", _TEMPLATES, ids=lambda path: path.stem)
+def test_a_pod_template_fits_a_spot_node(path):
+    spec = _pod(path).spec
+
+    assert spec.termination_grace_period_seconds <= 100
+    assert spec.node_selector["onchain-agg/pool"].startswith("spot-")
+    assert [(t.key, t.effect) for t in spec.tolerations] == [("onchain-agg/spot", "NoSchedule")]
+
+
+@pytest.mark.parametrize("path", _TEMPLATES, ids=lambda path: path.stem)
+def test_a_pod_template_has_no_field_that_kubernetes_does_not_know(path):
+    document = yaml.safe_load(path.read_text())
+
+    known = kubernetes.ApiClient().sanitize_for_serialization(_pod(path))
+
+    assert known == document
+
+
+def test_there_is_a_pod_template():
+    assert [path.stem for path in _TEMPLATES] == ["small"]
+
+
+def _constraints() -> str:
+    return (ROOT / "constraints.txt").read_text()
+
+
+def test_constraints_pin_exact_versions_and_hold_no_address():
+    lines = [line for line in _constraints().splitlines() if line and not line.startswith("#")]
+
+    wrong = [line for line in lines if not re.match(r"^[a-z0-9._-]+==[\w.+!-]+( ; .+)?$", line)]
+
+    assert wrong == []
+    assert len(lines) > 100
+    assert "://" not in _constraints()
+    assert "onchain-agg" not in _constraints()
+
+
+def _declared() -> set[str]:
+    text = (ROOT / "pyproject.toml").read_text()
+    return set(re.findall(r'^\s+"([a-z0-9-]+)(?:\[\w+\])?>=', text, re.MULTILINE))
+
+
+def test_constraints_pin_every_declared_dependency():
+    pinned = set(re.findall(r"^([a-z0-9._-]+)==", _constraints(), re.MULTILINE))
+
+    assert {"click", "ruff"} <= _declared()
+    assert _declared() - pinned == set()
+
+
+@pytest.mark.parametrize(
+    "document", ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "deploy/README.md"]
+)
+def test_every_make_command_in_a_document_is_a_target(document):
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"(?:^|`|\s)make ([a-z-]+)\b(?=[ `\n])", (ROOT / document).read_text()))
+
+    assert {"run", "test", "up", "down"} <= targets
+    assert named - targets == set()
+
+
+@pytest.mark.parametrize(
+    "document",
+    [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "CONTRIBUTING.md"],
+    ids=lambda path: path.name,
+)
+def test_every_link_in_a_document_leads_to_a_file(document):
+    links = re.findall(r"\]\((?!https?://|#)([^)#]+)", document.read_text())
+
+    assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+def test_shell_scripts_pass_shellcheck():
+    scripts = [ROOT / ".ci/run", *sorted((ROOT / "scripts").glob("*.sh"))]
+
+    result = subprocess.run(
+        [_BIN / "shellcheck", *scripts], capture_output=True, text=True, check=False
+    )
+
+    assert (result.returncode, result.stdout) == (0, "")
