@@ -41,12 +41,13 @@ NODE_OPTIONS = (
 
 @dataclass(frozen=True)
 class BuiltChain:
-    """A live anvil whose blocks *first* to *last* carry *transfers* token transfers."""
+    """A live anvil whose blocks *first* to *last* carry *transfers* transfers of *coins*."""
 
     url: str
     first: int
     last: int
     transfers: int
+    coins: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Spent:
 
 
 @contextmanager
-def built_chain(blocks: int = 500) -> Iterator[BuiltChain]:
+def built_chain(blocks: int = 500, holders: int = HOLDERS) -> Iterator[BuiltChain]:
     """Yield a fresh chain of that many blocks with `TRANSFERS_A_BLOCK` ERC-20 transfers each."""
     with running_anvil(*NODE_OPTIONS) as url:
         rpc = JsonRpc(url)
@@ -72,21 +73,22 @@ def built_chain(blocks: int = 500) -> Iterator[BuiltChain]:
         rpc.call("evm_mine")
         first = int(rpc.call("eth_blockNumber"), 16) + 1
         for number in range(blocks):
-            rpc.batch(_payments(sender, wallet, coins, number))
+            rpc.batch(_payments(sender, wallet, coins, number, holders))
         last = int(rpc.call("eth_blockNumber"), 16)
         rpc.close()
-        yield BuiltChain(url, first, last, blocks * TRANSFERS_A_BLOCK)
+        addresses = tuple(coin.address for coin in coins)
+        yield BuiltChain(url, first, last, blocks * TRANSFERS_A_BLOCK, addresses)
 
 
 def _payments(
-    sender: str, wallet: Contract, coins: list[Contract], number: int
+    sender: str, wallet: Contract, coins: list[Contract], number: int, population: int
 ) -> list[tuple[object, ...]]:
     """Return the calls that send one block's payments and then mine it."""
     each = TRANSFERS_A_BLOCK // TRANSACTIONS_A_BLOCK
     calls: list[tuple[object, ...]] = []
     for k in range(TRANSACTIONS_A_BLOCK):
         start = (number * TRANSACTIONS_A_BLOCK + k) * each
-        holders = [f"0x{0xABC0000 + (start + i) % HOLDERS:040x}" for i in range(each)]
+        holders = [f"0x{0xABC0000 + (start + i) % population:040x}" for i in range(each)]
         amounts = [2**100 + start + i for i in range(each)]
         data = wallet.calldata("payTokens", coins[k % 2].address, holders, amounts)
         fields = {"from": sender, "to": wallet.address, "data": data, "gas": hex(DEFAULT_GAS)}
@@ -119,13 +121,13 @@ def _options() -> argparse.Namespace:
 
 
 def _print_rounds(chain: BuiltChain, rounds: int) -> None:
-    bodies = _recorded(chain)
+    bodies = recorded(chain)
     contestants: dict[str, Callable[[], int]] = {
-        "bytes only": lambda: _bytes_only(chain, bodies, 1),
-        "bytes only, two at once": lambda: _bytes_only(chain, bodies, 2),
+        "bytes only": lambda: bytes_only(chain, bodies, 1),
+        "bytes only, two at once": lambda: bytes_only(chain, bodies, 2),
         "ours, logs to Arrow": lambda: _ours(chain, "logs"),
         "ours, full to Arrow": lambda: _ours(chain, "full"),
-        f"web3.py, {WEB3_BLOCKS} blocks, scaled": lambda: _web3(chain),
+        f"web3.py, {WEB3_BLOCKS} blocks, scaled": lambda: web3_logs(chain),
     }
     spent: dict[str, list[Spent]] = {name: [] for name in contestants}
     for _ in range(rounds):
@@ -142,7 +144,7 @@ def _print_rounds(chain: BuiltChain, rounds: int) -> None:
     print("wall x: against bytes only.  CPU x: against ours, logs to Arrow.")
 
 
-def _recorded(chain: BuiltChain) -> list[bytes]:
+def recorded(chain: BuiltChain) -> list[bytes]:
     """Return the bodies of the requests that reading the logs makes."""
     bodies: list[bytes] = []
     send = http_send(TIMEOUT_S)
@@ -151,11 +153,11 @@ def _recorded(chain: BuiltChain) -> list[bytes]:
         bodies.append(body)
         return send(url, body)
 
-    _read(_source(chain.url, "logs", recording), chain.first, chain.last)
+    _read(source(chain.url, "logs", recording), chain.first, chain.last)
     return bodies
 
 
-def _bytes_only(chain: BuiltChain, bodies: list[bytes], workers: int) -> int:
+def bytes_only(chain: BuiltChain, bodies: list[bytes], workers: int) -> int:
     send = http_send(TIMEOUT_S)
     with ThreadPoolExecutor(workers) as pool:
         size = sum(pool.map(lambda body: len(send(chain.url, body).body), bodies))
@@ -163,10 +165,10 @@ def _bytes_only(chain: BuiltChain, bodies: list[bytes], workers: int) -> int:
 
 
 def _ours(chain: BuiltChain, content: Content) -> int:
-    return _read(_source(chain.url, content), chain.first, chain.last)
+    return _read(source(chain.url, content), chain.first, chain.last)
 
 
-def _source(url: str, content: Content, send: Send | None = None) -> EvmSource:
+def source(url: str, content: Content, send: Send | None = None) -> EvmSource:
     chain = chain_named("anvil")
     if not isinstance(chain, EvmChain):
         raise TypeError(f"{chain.name} is not an EVM chain.")
@@ -181,7 +183,7 @@ def _transfers(batch: Batch) -> int:
     return int(batch.tables["token_transfer"].num_rows)
 
 
-def _web3(chain: BuiltChain) -> int:
+def web3_logs(chain: BuiltChain) -> int:
     from web3 import Web3
 
     web3 = Web3(Web3.HTTPProvider(chain.url))
@@ -231,7 +233,7 @@ def _peak_of(url: str, content: str, first: int, last: int) -> float:
 
 
 def _print_peak(url: str, content: Content, first: str, last: str) -> None:
-    _read(_source(url, content), int(first), int(last))
+    _read(source(url, content), int(first), int(last))
     # Linux; getrusage would count the parent's memory at the time of the fork.
     status = Path("/proc/self/status").read_text()
     print(int(status.partition("VmHWM:")[2].split()[0]) / 1024)

@@ -54,8 +54,10 @@ def wipe(engine: Engine) -> None:
     names = [t.fullname for t in METADATA.tables.values()]
     with engine.begin() as connection:
         existing = connection.scalars(
-            text("SELECT schemaname||'.'||tablename FROM pg_tables"
-                 " WHERE schemaname IN ('serving', 'history')")
+            text(
+                "SELECT schemaname||'.'||tablename FROM pg_tables"
+                " WHERE schemaname IN ('serving', 'history')"
+            )
         )
         for name in [*names, *existing]:
             connection.execute(text(f"DELETE FROM {name}"))

@@ -53,8 +53,7 @@ class SourceHook(BaseHook):
         urls, limits = self.endpoints(connection), self._limits(connection.extra_dejson)
         return open_source(
             chain,
-            # The sources take a client in place of URLs; its type says less.
-            endpoints=Rpc(urls, limits) if urls else (),  # type: ignore[arg-type]
+            endpoints=Rpc(urls, limits) if urls else (),
             blocks=self._path(connection.extra_dejson, "blocks"),
             genesis=self._path(connection.extra_dejson, "genesis"),
         )

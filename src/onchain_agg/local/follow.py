@@ -25,7 +25,7 @@ class Watch:
     """What is followed.
 
     Attributes:
-        dags: The DAGs whose runs belong to the job.
+        mine: Whether the runs of a DAG belong to the job.
         observe: Takes a snapshot of the warehouse.
         check: Raises where an Airflow process has ended.
         asked: Blocks that the job was told to read; None where that is open.
@@ -33,7 +33,7 @@ class Watch:
 
     api: AirflowApi
     logs: Path
-    dags: frozenset[str]
+    mine: Callable[[str], bool]
     observe: Callable[[], Snapshot]
     check: Callable[[], None]
     bars: Bars
@@ -57,7 +57,7 @@ def follow(watch: Watch, runs: Sequence[DagRun], before: Snapshot) -> Snapshot:
     swept = False
     while True:
         now = _wait_until_quiet(watch, since, started, before)
-        if not now.dirty or swept or SWEEPER not in watch.dags:
+        if not now.dirty or swept or SWEEPER not in watch.api.dag_ids():
             return now
         watch.api.trigger(SWEEPER, {})
         swept = True
@@ -85,12 +85,12 @@ def _wait_until_quiet(
 
 def _active(watch: Watch) -> set[tuple[str, str]]:
     runs = watch.api.runs("queued", "running")
-    return {(run.dag_id, run.run_id) for run in runs if run.dag_id in watch.dags}
+    return {(run.dag_id, run.run_id) for run in runs if watch.mine(run.dag_id)}
 
 
 def _raise_for_failure(watch: Watch, since: str) -> None:
     for run in watch.api.runs("failed", since=since):
-        if run.dag_id in watch.dags:
+        if watch.mine(run.dag_id):
             raise RunFailedError(explained(watch.api, run, watch.logs))
 
 
@@ -98,7 +98,7 @@ def _tell_of_retries(watch: Watch) -> None:
     """Say once of each task that waits for its next try what went wrong."""
     for task in watch.api.waiting_tasks():
         text = _retry_text(task, watch.logs)
-        if task["dag_id"] in watch.dags and text not in watch.told:
+        if watch.mine(task["dag_id"]) and text not in watch.told:
             watch.told.add(text)
             watch.bars.say(text)
 

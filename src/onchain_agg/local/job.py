@@ -19,7 +19,7 @@ from onchain_agg.local.rest import AirflowApi
 from onchain_agg.metrics.definitions import sync
 from onchain_agg.settings import Settings, extra_assets, warehouse_url
 from onchain_agg.warehouse.engine import engine_for
-from onchain_agg.warehouse.ingest import _MAX_RANGES as MAX_RANGES
+from onchain_agg.warehouse.ingest import MAX_RANGES
 from onchain_agg.warehouse.schema import migrate
 
 _READY_S = 180.0
@@ -124,7 +124,7 @@ def start_airflow(
 
     def ready() -> bool:
         processes.check_alive(site, parts)
-        return api.healthy() and _knows(api, site, needed)
+        return api.healthy() and _knows(api, site, needed, parts)
 
     processes.wait_until(answering, _READY_S, what)
     rest = [name for name in names if name not in _FIRST]
@@ -133,10 +133,12 @@ def start_airflow(
     return parts
 
 
-def _knows(api: AirflowApi, site: Site, needed: set[str]) -> bool:
-    if needed <= api.dag_ids():
+def _knows(api: AirflowApi, site: Site, needed: set[str], parts: Sequence[processes.Part]) -> bool:
+    """Return whether this DAG processor, not an earlier one, has read the DAGs *needed*."""
+    began = min(part.created for part in parts)
+    if needed <= api.dag_ids(parsed_after=began):
         return True
-    if errors := api.import_errors():
+    if errors := api.import_errors(since=began):
         raise ConfigError(f"A DAG file of {site.dags} cannot be imported. {errors[0]}")
     return False
 
@@ -157,6 +159,10 @@ class _Job:
     def ingest_dags(self) -> list[str]:
         return [f"ingest_{chain}" for chain in self.chains]
 
+    def owns(self, dag_id: str) -> bool:
+        """Return whether runs of the DAG belong to the job: all but other chains' ingest."""
+        return dag_id in self.ingest_dags or not dag_id.startswith("ingest_")
+
     def observe(self) -> Snapshot:
         return snapshot(self.engine, self.chains)
 
@@ -165,13 +171,12 @@ class _Job:
 
 
 def _load(job: _Job, console: Console) -> Outcome:
-    metrics = {dag for dag in job.api.dag_ids() if not dag.startswith("ingest_")}
     before = job.observe()
     with bars(console) as drawn:
         watch = Watch(
             api=job.api,
             logs=job.site.logs,
-            dags=frozenset({*job.ingest_dags, *metrics}),
+            mine=job.owns,
             observe=job.observe,
             check=job.check,
             bars=drawn,
@@ -191,7 +196,7 @@ def _round(job: _Job, watch: Watch, before: Snapshot) -> Snapshot:
     """Trigger the ingest runs, follow them to the end and return the warehouse then."""
     # A run that exists before its DAG is let loose comes before those of the DAG's own schedule.
     runs = [job.api.trigger(f"ingest_{one.chain}", one.conf) for one in job.inputs]
-    for dag_id in watch.dags:
+    for dag_id in filter(job.owns, job.api.dag_ids()):
         job.api.unpause(dag_id)
     return follow(watch, runs, before)
 

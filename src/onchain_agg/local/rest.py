@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -55,15 +56,19 @@ class AirflowApi:
         needed = ("metadatabase", "scheduler", "dag_processor")
         return all(health.get(part, {}).get("status") == "healthy" for part in needed)
 
-    def dag_ids(self) -> set[str]:
-        """Return the ids of all DAGs that the DAG processor has stored."""
+    def dag_ids(self, parsed_after: float = 0) -> set[str]:
+        """Return the ids of the DAGs that were parsed after that moment, in seconds since 1970."""
         found = self._pages("/api/v2/dags", {"exclude_stale": "true"}, "dags")
-        return {dag["dag_id"] for dag in found}
+        return {dag["dag_id"] for dag in found if _moment(dag["last_parsed_time"]) > parsed_after}
 
-    def import_errors(self) -> list[str]:
-        """Return a line for each DAG file that could not be imported."""
+    def import_errors(self, since: float) -> list[str]:
+        """Return a line for each DAG file that could not be imported since that moment."""
         found = self._pages("/api/v2/importErrors", {}, "import_errors")
-        return [f"{one['filename']}: {_last(one['stack_trace'])}" for one in found]
+        return [
+            f"{one['filename']}: {_last(one['stack_trace'])}"
+            for one in found
+            if _moment(one["timestamp"]) > since
+        ]
 
     def unpause(self, dag_id: str) -> None:
         """Let the runs of *dag_id* start."""
@@ -140,6 +145,10 @@ def _run(answer: Mapping[str, Any]) -> DagRun:
     return DagRun(
         answer["dag_id"], answer["dag_run_id"], answer["state"] or "queued", answer["run_after"]
     )
+
+
+def _moment(text: str | None) -> float:
+    return datetime.fromisoformat(text).timestamp() if text else 0.0
 
 
 def _detail(data: bytes) -> str:

@@ -15,6 +15,7 @@ from onchain_agg.metrics.dataset import DataSet, Window
 from onchain_agg.metrics.inputs import inputs_of, window_of
 from onchain_agg.metrics.todo import Todo, applied_days, todo
 from onchain_agg.warehouse import dirty, ledger, versions
+from onchain_agg.warehouse.archive import DayStore, readable
 from onchain_agg.warehouse.locks import publishing
 from onchain_agg.warehouse.tables.ops import WINDOW
 
@@ -50,6 +51,7 @@ def compute(
     refresh: timedelta = NO_THROTTLE,
     clock: Clock | None = None,
     progress: Progress | None = None,
+    archive: DayStore | None = None,
 ) -> list[Published]:
     """Publish every dirty day of *dataset* in *scope*, oldest first.
 
@@ -63,11 +65,13 @@ def compute(
         refresh: The newest day is left dirty while its last computation is younger than this.
         clock: Publish clock; by default the database's, read under the lock.
         progress: Called after each window.
+        archive: Where days are read that left the fact tables.
 
     Returns:
         The windows looked at; none when nothing was dirty or the newest day is to wait.
 
     Raises:
+        ConfigError: A day is archived, and no *archive* was given.
         DataSetError: The query breaks the table's contract; that window stays as it was.
     """
     with engine.begin() as connection:
@@ -76,7 +80,8 @@ def compute(
         dirty.clear(connection, work.claim, work.nothing_to_do)
     done: list[Published] = []
     for day in work.days:
-        done.append(_publish(engine, dataset, scope, day, work, clock))
+        with readable(engine, dataset.reads, scope, day, archive):
+            done.append(_publish(engine, dataset, scope, day, work, clock))
         if progress is not None:
             progress(done[-1])
     with publishing(engine, dataset.name, scope) as connection:

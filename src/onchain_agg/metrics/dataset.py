@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Date, MetaData, Select, Table, Text, and_, literal
+from sqlalchemy import ColumnElement, Date, Label, MetaData, Select, Table, Text, and_, literal
 
 from onchain_agg.chains import Chain, EvmChain, UtxoChain
 from onchain_agg.errors import DataSetError
@@ -106,6 +106,10 @@ class DataSet:
         reach: What a changed day affects.
         grain: What one row stands for.
         queue: Where its task runs.
+        highlights: Columns that a short overview shows; of the largest first one.
+        derived: Columns that readers' view computes from the stored ones, such as a rank, so that
+            one row's change does not rewrite its neighbours; labelled, each with its meaning in
+            the module docstring.
         rows: Returns the query of one window; its columns are the table's, by name.
     """
 
@@ -118,6 +122,8 @@ class DataSet:
     grain: Grain
     queue: str
     rows: Callable[[Window], Select[Any]]
+    highlights: tuple[str, ...]
+    derived: tuple[Label[Any], ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a definition that readers could not rely on.
@@ -132,6 +138,9 @@ class DataSet:
         key = [column.name for column in self.table.primary_key]
         if key[:2] != ["chain", "day"]:
             raise DataSetError(f"{self.name}: the key must begin with chain, day; it is {key}.")
+        unknown = {*self.highlights} - {*self.table.columns.keys()}
+        if unknown or not self.highlights:
+            raise DataSetError(f"{self.name}: highlights must name columns; {unknown} are none.")
         silent = [column.name for column in self.table.c if not column.comment]
         if silent:
             raise DataSetError(f"{self.name}: give a comment with a unit to {', '.join(silent)}.")

@@ -65,6 +65,7 @@ def _sync_dataset(connection: Connection, dataset: DataSet) -> list[str]:
     if before == definition and known == chains:
         return []
     versions.create_tables(connection, dataset.table)
+    versions.create_view(connection, dataset.name, dataset.table, dataset.derived)
     statement = insert(DATASET).values(name=dataset.name, definition=definition)
     connection.execute(
         statement.on_conflict_do_update(
@@ -168,11 +169,12 @@ def _upsert(
     connection: Connection, chain: Chain, address: bytes, values: Mapping[str, object]
 ) -> int:
     statement = insert(ASSET).values(chain=chain.name, address=address, **values)
-    return connection.scalars(
+    asset_id: int = connection.scalars(
         statement.on_conflict_do_update(
             index_elements=[ASSET.c.chain, ASSET.c.address], set_=dict(values)
         ).returning(ASSET.c.asset_id)
     ).one()
+    return asset_id
 
 
 def _add_balances(connection: Connection, chain: Chain, asset_id: int) -> None:

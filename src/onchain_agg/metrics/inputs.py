@@ -5,13 +5,13 @@ from datetime import date
 from typing import Any
 
 from sqlalchemy import Connection, func, select, text
-from sqlalchemy.dialects import postgresql
 
 from onchain_agg.chains import all_chains
 from onchain_agg.metrics.dataset import DataSet, Window
 from onchain_agg.warehouse.tables.chain import BLOCK
 from onchain_agg.warehouse.tables.ops import ASSET
 from onchain_agg.warehouse.tables.state import TIP
+from onchain_agg.warehouse.types import DIALECT
 
 _ASSETS = text(
     "SELECT md5(coalesce(string_agg(row(address, symbol, decimals, start_block, whale_threshold)"
@@ -63,10 +63,17 @@ def inputs_of(connection: Connection, dataset: DataSet, window: Window) -> dict[
 
 def definition_hash(dataset: DataSet) -> str:
     """Return a hash of the data set's columns, key and query; comments and layout are not in it."""
-    chain = next(chain for chain in all_chains().values() if dataset.covers(chain))
-    sample = Window(chain.name, date(2001, 1, 1), 1, 2, 0)
-    query = dataset.rows(sample).compile(dialect=postgresql.dialect())
-    parts = [str(query), str(sorted((k, str(v)) for k, v in query.params.items()))]
+    # A query may differ by the kind of chain.
+    samples = {
+        type(chain): Window(chain.name, date(2001, 1, 1), 1, 2, 0)
+        for chain in reversed(all_chains().values())
+        if dataset.covers(chain)
+    }
+    parts: list[str] = []
+    for sample in samples.values():
+        query = dataset.rows(sample).compile(dialect=DIALECT)
+        parts += [str(query), str(sorted((k, str(v)) for k, v in query.params.items()))]
     parts += [f"{c.name} {c.type} {c.primary_key} {c.nullable}" for c in dataset.table.columns]
+    parts += [str(column) for column in dataset.derived]
     parts.append(f"{dataset.table.name} {dataset.reach.days} {dataset.grain}")
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

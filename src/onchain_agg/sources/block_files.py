@@ -5,7 +5,7 @@ the order they arrived, stale ones among them; `block_index` picks the best bran
 a node has reserved and not yet written, and a newer node hides its files behind a key.
 """
 
-import mmap
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,12 +72,15 @@ def xor_key(directory: Path) -> bytes:
     """Return the key that a node (Bitcoin Core 28 and later) hides its files with; zeros if none.
 
     Raises:
-        SourceError: The key file does not hold a key.
+        SourceError: The key file cannot be read or does not hold a key.
     """
     file = directory / "xor.dat"
-    if not file.exists():
+    try:
+        key = file.read_bytes()
+    except FileNotFoundError:
         return bytes(_KEY_BYTES)
-    key = file.read_bytes()
+    except OSError as error:
+        raise cannot_read(file, error) from None
     if len(key) != _KEY_BYTES:
         raise SourceError(
             f"{file} has {len(key)} bytes instead of {_KEY_BYTES}. Copy it from the node again."
@@ -95,17 +98,17 @@ def frames(file: Path, chain: UtxoChain, key: bytes, *, is_last: bool) -> Iterat
         SourceError: A block is cut off or damaged; the message names the file and the offset.
         WrongChainError: The file belongs to another network.
     """
-    if not file.stat().st_size:
-        return
-    with file.open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        scan = _Scan(file, data, key, chain, is_last)
-        end = 0
-        while (start := _next_frame(scan, end)) is not None:
-            frame = _frame(scan, start, end)
-            if frame is None:
-                return
-            end = frame.offset + frame.size
-            yield frame
+    try:
+        with file.open("rb") as handle:
+            size = os.fstat(handle.fileno()).st_size
+            yield from _frames(_Scan(file, handle.fileno(), size, key, chain, is_last))
+    except OSError as error:
+        raise cannot_read(file, error) from None
+
+
+def cannot_read(file: Path, error: OSError) -> SourceError:
+    """Return the error for a block file, or its key, that the system does not let us read."""
+    return SourceError(f"Cannot read {file}: {error.strerror}. Restore the file or its rights.")
 
 
 def plain_bytes(data: bytes, offset: int, key: bytes) -> bytes:
@@ -118,17 +121,33 @@ def plain_bytes(data: bytes, offset: int, key: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class _Scan:
-    """A file being read."""
+    """A file being read, *size* bytes long when it was opened."""
 
     file: Path
-    data: mmap.mmap
+    descriptor: int
+    size: int
     key: bytes
     chain: UtxoChain
     is_last: bool
 
+    def stored(self, start: int, size: int) -> bytes:
+        """Return up to *size* bytes from *start* as they lie there."""
+        # Not mapped into memory: nodes cut reserved space off, which would kill the process.
+        return os.pread(self.descriptor, max(size, 0), start)
+
     def plain(self, start: int, size: int) -> bytes:
         """Return up to *size* plain bytes from *start*."""
-        return plain_bytes(self.data[start : start + size], start, self.key)
+        return plain_bytes(self.stored(start, size), start, self.key)
+
+
+def _frames(scan: _Scan) -> Iterator[Frame]:
+    end = 0
+    while (start := _next_frame(scan, end)) is not None:
+        frame = _frame(scan, start, end)
+        if frame is None:
+            return
+        end = frame.offset + frame.size
+        yield frame
 
 
 def _next_frame(scan: _Scan, pos: int) -> int | None:
@@ -147,9 +166,10 @@ def _end_of_padding(scan: _Scan, pos: int) -> int | None:
     """Return where the zeros at *pos* (plain or hidden) end; None where the file ends first."""
     # Padding is mostly absent or megabytes long, so the steps start small and grow.
     step = _FIRST_SCAN_BYTES
-    while pos < len(scan.data):
-        stored = np.frombuffer(scan.data[pos : pos + step], np.uint8)
-        hidden = np.frombuffer(scan.plain(pos, step), np.uint8)
+    while pos < scan.size:
+        data = scan.stored(pos, step)
+        stored = np.frombuffer(data, np.uint8)
+        hidden = np.frombuffer(plain_bytes(data, pos, scan.key), np.uint8)
         used = np.flatnonzero((stored != 0) & (hidden != 0))
         if len(used):
             return pos + int(used[0])
@@ -160,7 +180,7 @@ def _end_of_padding(scan: _Scan, pos: int) -> int | None:
 def _frame(scan: _Scan, start: int, previous_end: int) -> Frame | None:
     """Return the frame at *start*; None where it is the cut-off end of the last file."""
     head = scan.plain(start, FRAME_BYTES + HEADER_BYTES)
-    left = len(scan.data) - start - FRAME_BYTES
+    left = scan.size - start - FRAME_BYTES
     if not scan.chain.magic.startswith(head[:4]):
         raise _not_a_frame(scan, head[:4], previous_end)
     size = int.from_bytes(head[4:FRAME_BYTES], "little")
@@ -176,7 +196,7 @@ def _frame(scan: _Scan, start: int, previous_end: int) -> Frame | None:
 
 def _has_frame(scan: _Scan, start: int) -> bool:
     """Return whether a whole frame lies anywhere after *start*."""
-    rest = scan.plain(start, len(scan.data) - start)
+    rest = scan.plain(start, scan.size - start)
     at = rest.find(scan.chain.magic)
     while at >= 0:
         size = int.from_bytes(rest[at + 4 : at + FRAME_BYTES], "little")
@@ -189,7 +209,10 @@ def _has_frame(scan: _Scan, start: int) -> bool:
 def _is_half_written(scan: _Scan, frame: Frame) -> bool:
     """Return whether nothing follows *frame* and its own end is still reserved space."""
     end = frame.offset + frame.size
-    if any(scan.data[end - _UNWRITTEN_ZEROS : end]) or _end_of_padding(scan, end) is not None:
+    if (
+        any(scan.stored(end - _UNWRITTEN_ZEROS, _UNWRITTEN_ZEROS))
+        or _end_of_padding(scan, end) is not None
+    ):
         return False
     try:
         parse_block(scan.plain(frame.offset, frame.size))

@@ -1,6 +1,7 @@
 """Which blocks of a set of files are the chain: the branch from genesis with the most work.
 
-Holds 100 bytes a block. Stale blocks, and blocks whose parents are not there, are left out.
+Holds 100 bytes a block, and under 400 while it is made. Stale blocks, and blocks whose parents are
+not there, are left out.
 """
 
 import logging
@@ -10,10 +11,19 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from onchain_agg.chains import UtxoChain
 from onchain_agg.errors import SourceError, WrongChainError
 from onchain_agg.sources.bitcoin_parse import HEADER_BYTES, Header, parse_header, sha256d
-from onchain_agg.sources.block_files import block_files, frames, plain_bytes, xor_key
+from onchain_agg.sources.block_files import (
+    block_files,
+    cannot_read,
+    frames,
+    plain_bytes,
+    xor_key,
+)
 
 LOG = logging.getLogger(__name__)
 
@@ -58,7 +68,7 @@ class BlockIndex:
                 handle.seek(offset)
                 stored = handle.read(size)
         except OSError as error:
-            raise SourceError(f"Cannot read {file}: {error.strerror}. Restore the file.") from None
+            raise cannot_read(file, error) from None
         if len(stored) != size:
             raise SourceError(
                 f"{file} ends inside the block at offset {offset}, which was whole before. "
@@ -79,11 +89,10 @@ def index_blocks(chain: UtxoChain, path: Path) -> BlockIndex:
     key = xor_key(files[0].parent)
     blocks = _every_block(chain, files, key)
     parents = _parents(blocks)
-    genesis = blocks.rows.get(bytes.fromhex(chain.genesis_hash)[::-1])
-    blocks.rows.clear()  # the largest part; only parents were looked up by hash
-    if genesis is None:
+    genesis = np.flatnonzero(blocks.by_hash() == bytes.fromhex(chain.genesis_hash)[::-1])
+    if not len(genesis):
         raise _without_genesis(chain, path, blocks, parents)
-    work = _total_work(blocks, parents, genesis)
+    work = _total_work(blocks, parents, int(genesis[0]))
     branch = _branch(parents, max(range(len(work)), key=work.__getitem__))
     detached = work.count(0)
     if detached:
@@ -91,10 +100,10 @@ def index_blocks(chain: UtxoChain, path: Path) -> BlockIndex:
     return BlockIndex(
         files,
         key,
-        array("I", (blocks.file_numbers[row] for row in branch)),
-        array("Q", (blocks.offsets[row] for row in branch)),
-        array("I", (blocks.sizes[row] for row in branch)),
-        b"".join(blocks.header(row) for row in branch),
+        array("I", np.frombuffer(blocks.file_numbers, np.uint32)[branch].tobytes()),
+        array("Q", np.frombuffer(blocks.offsets, np.uint64)[branch].tobytes()),
+        array("I", np.frombuffer(blocks.sizes, np.uint32)[branch].tobytes()),
+        np.frombuffer(blocks.headers, f"V{HEADER_BYTES}")[branch].tobytes(),
         detached,
     )
 
@@ -103,7 +112,7 @@ def index_blocks(chain: UtxoChain, path: Path) -> BlockIndex:
 class _Blocks:
     """Every block of the files, a row each, in the order they lie there."""
 
-    rows: dict[bytes, int] = field(default_factory=dict)  # by hash
+    hashes: bytearray = field(default_factory=bytearray)
     file_numbers: "array[int]" = field(default_factory=lambda: array("I"))
     offsets: "array[int]" = field(default_factory=lambda: array("Q"))
     sizes: "array[int]" = field(default_factory=lambda: array("I"))
@@ -112,26 +121,32 @@ class _Blocks:
     def header(self, row: int) -> bytes:
         return bytes(self.headers[row * HEADER_BYTES : (row + 1) * HEADER_BYTES])
 
+    def by_hash(self) -> npt.NDArray[np.bytes_]:
+        return np.frombuffer(self.hashes, "S32")
+
 
 def _every_block(chain: UtxoChain, files: Sequence[Path], key: bytes) -> _Blocks:
-    """Return every block of *files*; one that was written twice counts once."""
+    """Return every block of *files*, one that was written twice included."""
     blocks = _Blocks()
     for number, file in enumerate(files):
         for frame in frames(file, chain, key, is_last=number == len(files) - 1):
-            row = len(blocks.offsets)
-            if blocks.rows.setdefault(sha256d(frame.header), row) == row:
-                blocks.file_numbers.append(number)
-                blocks.offsets.append(frame.offset)
-                blocks.sizes.append(frame.size)
-                blocks.headers.extend(frame.header)
+            blocks.hashes.extend(sha256d(frame.header))
+            blocks.file_numbers.append(number)
+            blocks.offsets.append(frame.offset)
+            blocks.sizes.append(frame.size)
+            blocks.headers.extend(frame.header)
     return blocks
 
 
 def _parents(blocks: _Blocks) -> "array[int]":
-    """Return the row of each block's parent."""
-    count = len(blocks.offsets)
-    found = (blocks.rows.get(blocks.header(row)[4:36], _NO_PARENT) for row in range(count))
-    return array("q", found)
+    """Return the row of each block's parent: of a parent that was written twice, the first."""
+    headers = np.frombuffer(blocks.headers, np.uint8).reshape(-1, HEADER_BYTES)
+    wanted = np.ascontiguousarray(headers[:, 4:36]).reshape(-1).view("S32")
+    # Sorted hashes take a fraction of the memory of a dictionary.
+    known, rows = np.unique(blocks.by_hash(), return_index=True)
+    at = np.searchsorted(known, wanted) % max(len(known), 1)
+    found = np.where(known[at] == wanted, rows[at], _NO_PARENT)
+    return array("q", found.astype(np.int64).tobytes())
 
 
 def _total_work(blocks: _Blocks, parents: Sequence[int], genesis: int) -> list[int]:
@@ -159,13 +174,13 @@ def _work(bits: int) -> int:
     return (1 << 256) // (target + 1)
 
 
-def _branch(parents: Sequence[int], row: int) -> list[int]:
+def _branch(parents: Sequence[int], row: int) -> npt.NDArray[np.int64]:
     """Return the rows from genesis up to *row*."""
-    branch = []
+    branch = array("q")
     while row != _NO_PARENT:
         branch.append(row)
         row = parents[row]
-    return branch[::-1]
+    return np.frombuffer(branch, np.int64)[::-1]
 
 
 def _without_genesis(

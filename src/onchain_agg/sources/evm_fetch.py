@@ -71,7 +71,8 @@ def fetch_logs(rpc: Rpc, first: int, last: int) -> Fetched:
         ForkError: The chain was reorganised between the two questions.
     """
     about = _about(first, last)
-    headers = _headers(rpc, first, last)
+    calls = [_block_call(height, full=False) for height in range(first, last + 1)]
+    headers, header_parts = halving(lambda part: rpc.ask(part, HEADER, about), calls)
 
     def ask(heights: range) -> Answers[list[Log]]:
         wanted = {
@@ -81,7 +82,7 @@ def fetch_logs(rpc: Rpc, first: int, last: int) -> Fetched:
         }
         return rpc.ask([("eth_getLogs", (wanted,))], LOGS, about)
 
-    logs, parts = halving(ask, range(first, last + 1))
+    logs, log_parts = halving(ask, range(first, last + 1))
     # Blocks without transfers leave no trace of a reorganisation in the logs, so the newest
     # header is looked at again: it stands for all blocks below it.
     again = rpc.ask([_block_call(last, full=False)], HEADER, about).results[0]
@@ -90,7 +91,8 @@ def fetch_logs(rpc: Rpc, first: int, last: int) -> Fetched:
             f"{about}: the chain was reorganised during the read. Read the range again."
         )
     found = list(concatenated.from_iterable(logs.results))
-    return Fetched(headers.results, found, None, headers.size + logs.size, parts)
+    size, parts = headers.size + logs.size, max(header_parts, log_parts)
+    return Fetched(headers.results, found, None, size, parts)
 
 
 def fetch_full(rpc: Rpc, first: int, last: int, ways: Ways) -> Fetched:
@@ -160,11 +162,6 @@ def _offers(rpc: Rpc, call: Call, decoder: msgspec.json.Decoder[Any]) -> bool:
     except UnsupportedError:
         return False
     return True
-
-
-def _headers(rpc: Rpc, first: int, last: int) -> Answers[Header]:
-    calls = [_block_call(height, full=False) for height in range(first, last + 1)]
-    return halving(lambda part: rpc.ask(part, HEADER, _about(first, last)), calls)[0]
 
 
 def _block_call(height: int, *, full: bool) -> Call:

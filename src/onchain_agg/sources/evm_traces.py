@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from onchain_agg.errors import ForkError
+from onchain_agg.errors import ForkError, SourceError
 from onchain_agg.sources.evm_columns import number
 from onchain_agg.sources.evm_json import Block, Frame, Trace, TracedTransaction
 from onchain_agg.sources.evm_native import Internals, Move
@@ -43,6 +43,7 @@ def from_traces(block: Block, traces: Sequence[Trace]) -> Internals:
 
     Raises:
         ForkError: A trace belongs to another block of that height.
+        SourceError: A transaction of the block has no trace.
     """
     rewards: list[Move] = []
     of_transaction: dict[int, list[Trace]] = defaultdict(list)
@@ -57,6 +58,7 @@ def from_traces(block: Block, traces: Sequence[Trace]) -> Internals:
             rewards.append(Move(None, "reward", None, trace.action.author, value))
         elif trace.transaction_position is not None:
             of_transaction[trace.transaction_position].append(trace)
+    _check_complete(block, set(of_transaction))
     failed = {
         i for i, own in of_transaction.items() if any(t.error and not t.trace_address for t in own)
     }
@@ -90,7 +92,12 @@ def _follow(transaction: _Transaction, trace: Trace) -> None:
 
 
 def from_frames(block: Block, traced: Sequence[TracedTransaction]) -> Internals:
-    """Return what the ``callTracer`` of ``debug_traceBlockByHash`` adds to *block*."""
+    """Return what the ``callTracer`` of ``debug_traceBlockByHash`` adds to *block*.
+
+    Raises:
+        SourceError: A transaction of the block has no trace.
+    """
+    _check_complete(block, set(range(len(traced))))
     moves: dict[int, list[Move]] = {}
     for i, entry in enumerate(traced):
         transaction = _Transaction(i, _cancun(block))
@@ -119,6 +126,15 @@ def _follow_frame(transaction: _Transaction, frame: Frame, *, inner: bool) -> No
         transaction.destroyed(frame.sender, frame.to, frame.value)
     elif inner and frame.type in _MOVING_FRAMES:
         transaction.moved(frame.sender, frame.to, frame.value)
+
+
+def _check_complete(block: Block, traced: set[int]) -> None:
+    missing = set(range(len(block.transactions))) - traced
+    if missing:
+        raise SourceError(
+            f"The traces of block {number(block.number)} leave out transaction {min(missing)}. "
+            "Point the connection at a node with traces of this block, or read without traces."
+        )
 
 
 def _cancun(block: Block) -> bool:

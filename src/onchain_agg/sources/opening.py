@@ -8,12 +8,13 @@ import msgspec
 from onchain_agg.chains import EvmChain, UtxoChain
 from onchain_agg.errors import ConfigError
 from onchain_agg.sources.batch import BlockSource
+from onchain_agg.sources.rpc import Rpc
 
 
 def open_source(
     chain: EvmChain | UtxoChain,
     *,
-    endpoints: Sequence[str] = (),
+    endpoints: Sequence[str] | Rpc = (),
     blocks: Path | None = None,
     genesis: Path | None = None,
 ) -> BlockSource:
@@ -23,7 +24,7 @@ def open_source(
 
     Args:
         chain: The chain.
-        endpoints: URLs of its nodes, the preferred one first.
+        endpoints: URLs of its nodes, the preferred one first, or a client that asks them.
         blocks: A block file of a Bitcoin-family node, or a directory of them.
         genesis: EVM: a genesis file (``alloc`` by address), so that native balances are complete.
 
@@ -36,8 +37,8 @@ def open_source(
         )
     if isinstance(chain, EvmChain):
         return _evm(chain, endpoints, blocks, genesis)
-    # Imported here: a DAG file names chains without paying for parsers.
-    from onchain_agg.sources.bitcoin import BitcoinRpcSource, BlockFileSource
+    # Only one of the families' decoders is needed, and they take long to import.
+    from onchain_agg.sources.bitcoin import BitcoinRpcSource, BlockFileSource  # noqa: PLC0415
 
     if blocks is None:
         return BitcoinRpcSource(chain, endpoints)
@@ -47,9 +48,9 @@ def open_source(
 
 
 def _evm(
-    chain: EvmChain, endpoints: Sequence[str], blocks: Path | None, genesis: Path | None
+    chain: EvmChain, endpoints: Sequence[str] | Rpc, blocks: Path | None, genesis: Path | None
 ) -> BlockSource:
-    from onchain_agg.sources.evm import EvmSource
+    from onchain_agg.sources.evm import EvmSource  # noqa: PLC0415 - as above
 
     if blocks is not None:
         raise ConfigError(

@@ -23,6 +23,7 @@ T = TypeVar("T")
 # Keys are longer than any word that providers put in a path ("v2", "mainnet", "ethereum").
 _SECRET_SEGMENT = 12
 _FIRST_WAIT_S = 1.0
+_REST_S = 15.0  # an endpoint that failed is asked again after the others, for this long
 _REFUSALS = {FaultKind.UNSUPPORTED, FaultKind.PRUNED, FaultKind.REFUSED}
 
 
@@ -223,14 +224,19 @@ class Rpc:
             self._sleep(start - now)
 
     def _may_wait(self, endpoint: Endpoint, fault: Fault, tries: int) -> bool:
+        if fault.kind is FaultKind.FAILED and len(self.endpoints) > 1:
+            self._pause(endpoint, _REST_S)
         if fault.kind is not FaultKind.QUOTA or tries >= self.limits.quota_tries:
             return False
         wait = fault.wait_s if fault.wait_s is not None else _FIRST_WAIT_S * 2**tries
         if wait > self.limits.longest_wait_s:
             return False
-        with endpoint.lock:
-            endpoint.ready_at = max(endpoint.ready_at, self._clock() + wait)
+        self._pause(endpoint, wait)
         return True
+
+    def _pause(self, endpoint: Endpoint, seconds: float) -> None:
+        with endpoint.lock:
+            endpoint.ready_at = max(endpoint.ready_at, self._clock() + seconds)
 
     def _post(
         self, endpoint: Endpoint, calls: list[Call], decoder: msgspec.json.Decoder[Any]

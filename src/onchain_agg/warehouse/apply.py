@@ -76,6 +76,15 @@ def apply_blocks(
             progress(len(blocks))
 
 
+def rebuild_state(engine: Engine, chain: Chain, *, progress: Progress | None = None) -> Applied:
+    """Forget the state of *chain* and apply all its loaded blocks again; what is final stays so."""
+    with engine.begin() as connection:
+        tip = tip_of(connection, chain.name)
+        reset_state(connection, chain)
+    final_height = -1 if tip is None else tip.final_height
+    return apply_blocks(engine, chain, final_height=final_height, progress=progress)
+
+
 def tip_of(connection: Connection, chain: str) -> Row[Any] | None:
     """Return the chain's row of `state.tip`, or None before the first block was applied."""
     return connection.execute(select(TIP).where(TIP.c.chain == chain)).first()

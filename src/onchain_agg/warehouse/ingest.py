@@ -26,7 +26,7 @@ from onchain_agg.warehouse.tables.state import SPENT_OUTPUT
 _log = logging.getLogger(__name__)
 
 # Ranges that one DAG run maps over; the next run takes the rest.
-_MAX_RANGES = 200
+MAX_RANGES = 200
 
 Progress = Callable[[int], None]
 
@@ -214,7 +214,7 @@ def _split(ranges: list[tuple[int, int]], size: int) -> Iterator[tuple[int, int]
     count = 0
     for first, last in ranges:
         for start in range(first, last + 1, size):
-            if count == _MAX_RANGES:
+            if count == MAX_RANGES:
                 return
             count += 1
             yield start, min(start + size - 1, last)

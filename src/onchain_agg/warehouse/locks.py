@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 
 from sqlalchemy import Connection, Engine, text
 
@@ -30,3 +31,8 @@ def publishing(engine: Engine, dataset: str, scope: str) -> Iterator[Connection]
 def lock_definitions(connection: Connection) -> None:
     """Wait until no other transaction synchronises definitions."""
     connection.execute(_LOCK, {"name": "definitions"})
+
+
+def lock_archived_day(connection: Connection, chain: str, day: date) -> None:
+    """Wait until no other transaction holds an archived day of *chain* readable."""
+    connection.execute(_LOCK, {"name": f"archived:{chain}:{day}"})

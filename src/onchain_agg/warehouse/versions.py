@@ -6,7 +6,7 @@ arrive. All of it is one transaction under the data set's lock, so a reader neve
 window, and a run that changes nothing writes nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -14,22 +14,23 @@ from typing import Any
 from sqlalchemy import (
     Column,
     Connection,
+    Label,
     MetaData,
     Select,
     Table,
-    and_,
+    exists,
     func,
     literal,
+    literal_column,
     or_,
     select,
     text,
-    tuple_,
 )
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.schema import CreateTable
 
 from onchain_agg.errors import DataSetError
-from onchain_agg.warehouse.types import TIME
+from onchain_agg.warehouse.types import DIALECT, TIME
 
 _PHYSICAL = MetaData()
 
@@ -97,6 +98,30 @@ def create_tables(connection: Connection, table: Table) -> None:
                 connection.execute(text(f"COMMENT ON COLUMN {name}.{column.name} IS '{comment}'"))
 
 
+def create_view(
+    connection: Connection, dataset: str, table: Table, derived: Sequence[Label[Any]]
+) -> None:
+    """Create the view ``serving.<dataset>``: the rows, derived columns and the window's status.
+
+    The status says whether the day can still change with the chain: ``provisional`` or ``final``.
+    It belongs to the ledger, so a day that becomes final rewrites no row.
+    """
+    serving = twins(table).serving
+    # The definition's own table stands for the physical one; both have the same name.
+    columns = [*(table.c[c.name] for c in table.columns), *derived]
+    rows = (
+        select(*columns, literal_column("known_from"))
+        .select_from(table)
+        .compile(dialect=DIALECT, compile_kwargs={"literal_binds": True})
+    )
+    name = f"{serving.schema}.{dataset}"
+    connection.execute(text(f"DROP VIEW IF EXISTS {name}"))
+    connection.exec_driver_sql(
+        f"CREATE VIEW {name} AS SELECT r.*, w.status FROM ({rows}) r JOIN ops.window w"
+        f" ON w.dataset = '{dataset}' AND w.scope = r.chain AND w.day = r.day"
+    )
+
+
 def publish(
     connection: Connection,
     table: Table,
@@ -117,53 +142,68 @@ def publish(
         DataSetError: The query's columns are not the table's, a key comes twice, a value is
             missing, or a row lies outside the window.
     """
-    pair = twins(table)
     stage = _stage(connection, table, rows, window)
-    serving, history = pair.serving, pair.history
-    names = [column.name for column in table.columns]
-    same_key = and_(*(stage.c[c.name] == serving.c[c.name] for c in table.primary_key))
-    in_window = and_(*(serving.c[name] == value for name, value in window.items()))
-    differs = or_(
-        *(
-            stage.c[c.name].is_distinct_from(serving.c[c.name])
-            for c in table.columns
-            if not c.primary_key
-        )
-    )
-    gone = (
-        select(*serving.c)
-        .outerjoin_from(serving, stage, same_key)
-        .where(in_window, or_(stage.c[names[0]].is_(None), differs))
-    )
-    moved = connection.execute(
-        history.insert().from_select(
-            [*names, "known_from", "known_to"],
-            gone.add_columns(literal(clock, TIME).label("known_to")),
-        )
-    ).rowcount
-    if moved:
-        key = [serving.c[c.name] for c in table.primary_key]
-        old_key = [history.c[c.name] for c in table.primary_key]
-        connection.execute(
-            serving.delete().where(
-                in_window,
-                tuple_(*key).in_(select(*old_key).where(history.c.known_to == clock)),
-            )
-        )
-    arriving = (
-        select(*(stage.c[name] for name in names), literal(clock, TIME))
-        .outerjoin_from(stage, serving, same_key)
-        .where(serving.c[names[0]].is_(None))
-    )
-    try:
-        arrived = connection.execute(
-            serving.insert().from_select([*names, "known_from"], arriving)
-        ).rowcount
-    except IntegrityError as error:
-        raise DataSetError(f"{table.name}: {_first_line(error)}") from error
-    count, checksum = _fingerprint(connection, stage, names)
+    moved = _move_gone(connection, table, stage, window, clock)
+    arrived = _add_new(connection, table, stage, window, clock)
+    count, checksum = _fingerprint(connection, stage)
     connection.execute(text(f"DROP TABLE {stage.name}"))
     return Change(count, arrived, moved, checksum)
+
+
+def _move_gone(
+    connection: Connection,
+    table: Table,
+    stage: Table,
+    window: Mapping[str, object],
+    clock: datetime,
+) -> int:
+    """Move the window's rows that are not staged as they are to history; return how many."""
+    serving, history = twins(table).serving, twins(table).history
+    names = [column.name for column in table.columns]
+    staged = exists().where(
+        *(stage.c[c.name] == serving.c[c.name] for c in table.primary_key),
+        *(
+            stage.c[c.name].is_not_distinct_from(serving.c[c.name])
+            for c in table.columns
+            if not c.primary_key
+        ),
+    )
+    gone = (
+        serving.delete()
+        .where(*(serving.c[name] == value for name, value in window.items()), ~staged)
+        .returning(*serving.c)
+        .cte("gone")
+    )
+    former = select(*(gone.c[name] for name in names), gone.c.known_from, literal(clock, TIME))
+    move = history.insert().from_select([*names, "known_from", "known_to"], former)
+    return connection.execute(move, execution_options={"preserve_rowcount": True}).rowcount
+
+
+def _add_new(
+    connection: Connection,
+    table: Table,
+    stage: Table,
+    window: Mapping[str, object],
+    clock: datetime,
+) -> int:
+    """Add the staged rows that are not served yet; return how many.
+
+    Raises:
+        DataSetError: A row lacks a value that the table wants.
+    """
+    serving = twins(table).serving
+    names = [column.name for column in table.columns]
+    served = exists().where(
+        *(stage.c[c.name] == serving.c[c.name] for c in table.primary_key),
+        # The window again, as constants: only its rows are looked at, however large the table.
+        *(serving.c[name] == value for name, value in window.items()),
+    )
+    new = select(*(stage.c[name] for name in names), literal(clock, TIME)).where(~served)
+    add = serving.insert().from_select([*names, "known_from"], new)
+    try:
+        return connection.execute(add, execution_options={"preserve_rowcount": True}).rowcount
+    except IntegrityError as error:
+        raise DataSetError(f"{table.name}: {_first_line(error)}") from error
 
 
 def _stage(
@@ -210,8 +250,8 @@ def _check(
         raise DataSetError(f"{table.name}: row {tuple(outside)} lies outside {dict(window)}.")
 
 
-def _fingerprint(connection: Connection, stage: Table, names: list[str]) -> tuple[int, str]:
-    columns = ", ".join(names)
+def _fingerprint(connection: Connection, stage: Table) -> tuple[int, str]:
+    columns = ", ".join(stage.columns.keys())
     row = connection.execute(
         text(
             f"SELECT count(*), coalesce(sum(hashtextextended(row({columns})::text, 0)::numeric), 0)"

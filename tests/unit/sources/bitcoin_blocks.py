@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 from onchain_agg.chains import chain_named
+from onchain_agg.sources.bitcoin import BlockFileSource
 
 REGTEST_BITS = 0x207FFFFF
 REGTEST_MAGIC = bytes.fromhex("fabfb5da")
@@ -140,3 +141,20 @@ def framed(blocks, magic=REGTEST_MAGIC):
     """The *blocks* as they lie in a block file."""
     raw = [block if isinstance(block, bytes) else block.serialize() for block in blocks]
     return b"".join(magic + struct.pack("<I", len(one)) + one for one in raw)
+
+
+def file_source(folder, *files, made):
+    """A source over *files*, written to *folder* in their order."""
+    for number, data in enumerate(files):
+        (folder / f"blk{number:05}.dat").write_bytes(data)
+    return BlockFileSource(made.chain, folder)
+
+
+def hashes_read(blocks):
+    """The hashes of every block from genesis to the tip, in the order they are read."""
+    batches = blocks.read(0, blocks.tip().height)
+    return [h for batch in batches for h in batch.tables["block"].column("block_hash").to_pylist()]
+
+
+def hashes_of(made):
+    return [block.hash for block in made.blocks]

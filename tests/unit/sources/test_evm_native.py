@@ -252,6 +252,15 @@ def test_a_trace_of_another_block_is_a_fork():
         from_traces(_block(), [_trace([], block_hash="0x33", sender=A, to=B)])
 
 
+def test_a_transaction_without_a_trace_is_an_error_and_not_an_empty_one():
+    block = _block(_tx(), _tx())
+
+    with pytest.raises(SourceError, match="traces of block 9 leave out transaction 1"):
+        from_traces(block, [_trace([], sender=A, to=B)])
+    with pytest.raises(SourceError, match="traces of block 9 leave out transaction 0"):
+        _frames(block)
+
+
 def test_calls_nested_deeper_than_pythons_stack_are_followed():
     frame = _call(A, B, 1)
     for _ in range(3000):

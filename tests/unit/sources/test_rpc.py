@@ -115,6 +115,19 @@ def test_a_failing_endpoint_hands_over_to_the_next(broken):
     assert len(node.calls[A]) == 1
 
 
+def test_an_endpoint_that_failed_rests_while_another_answers():
+    node = Endpoints(a=[ConnectionRefusedError("nobody there"), ok], b=[ok])
+    rpc = node.rpc()
+
+    for _ in range(3):
+        rpc.ask(calls(1), TEXT)
+    node.now += 15
+    rpc.ask(calls(1), TEXT)
+
+    assert (len(node.calls[A]), len(node.calls[B])) == (2, 3)
+    assert node.now == 115.0
+
+
 def test_the_error_names_every_endpoint_the_range_and_the_reason():
     node = Endpoints(a=[ConnectionRefusedError("nobody there")], b=[HttpAnswer(502, b"oops")])
 
@@ -167,6 +180,13 @@ def test_pruned_history_says_what_to_do():
         "Blocks 1-2: m at http://a:1: error -32000: missing trie node 1234. Point the connection "
         "at a node that keeps this history (an archive node)."
     )
+
+
+def test_answers_nested_deeper_than_can_be_decoded_are_one_clear_error():
+    deep = b'{"id":0,"result":' + b"[" * 5000 + b"]" * 5000 + b"}"
+
+    with pytest.raises(SourceError, match="calls nested too deeply to decode"):
+        Endpoints(a=[HttpAnswer(200, deep)]).rpc().ask(calls(1), decoder_of(list[object]))
 
 
 @pytest.mark.parametrize(

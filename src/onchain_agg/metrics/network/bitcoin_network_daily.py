@@ -272,4 +272,5 @@ DATASET = DataSet(
     grain="day",
     queue="default",
     rows=rows,
+    highlights=("transactions", "active_addresses", "supply"),
 )

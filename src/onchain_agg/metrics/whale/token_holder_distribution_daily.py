@@ -292,4 +292,5 @@ DATASET = DataSet(
     grain="day",
     queue="default",
     rows=rows,
+    highlights=("holders", "symbol", "gini"),
 )

@@ -1,12 +1,9 @@
 """The largest holders of each tracked asset of an EVM chain, at the end of each UTC day.
 
 The 1,000 largest balances are kept; of equal balances at the end of the list the lower address is.
-The rank of a holder is its place by balance, largest first, equal ones by address; its share is
-its balance over ``supply`` of ``token_holder_distribution_daily`` on the same day:
-
-    row_number() OVER (PARTITION BY chain, day, asset ORDER BY balance DESC, address)
-
-Neither is stored, because a version is written for every row that changes. One holder that
+Readers' view adds the rank: a holder's place by balance, largest first, equal ones by address. A
+holder's share is its balance over ``supply`` of ``token_holder_distribution_daily`` on the same
+day. Neither is stored, because a version is written for every row that changes. One holder that
 overtakes a hundred others would change a hundred ranks, and one coin minted a thousand shares: on
 1,000 simulated holders with ten transfers between two refreshes, 10 rows change as they are, 570
 with ranks (whether the rank is in the key or beside it), all 1,000 with shares.
@@ -82,4 +79,13 @@ DATASET = DataSet(
     grain="day",
     queue="default",
     rows=rows,
+    highlights=("balance", "asset", "address"),
+    derived=(
+        func.row_number()
+        .over(
+            partition_by=(TABLE.c.chain, TABLE.c.day, TABLE.c.asset),
+            order_by=(TABLE.c.balance.desc(), TABLE.c.address),
+        )
+        .label("rank"),
+    ),
 )

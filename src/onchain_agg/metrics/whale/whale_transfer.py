@@ -263,4 +263,5 @@ DATASET = DataSet(
     grain="event",
     queue="default",
     rows=rows,
+    highlights=("amount", "symbol", "recipient"),
 )

@@ -7,7 +7,7 @@ its ``block`` row and leave together when a reorganisation drops it.
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, SmallInteger, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, SmallInteger, Table, Text, text
 
 from onchain_agg.warehouse.tables.registry import METADATA, by_day
 from onchain_agg.warehouse.types import ADDRESS, DAY, HASH, HEIGHT, NAME, TIME, UINT256
@@ -41,6 +41,8 @@ BLOCK = Table(
     Column("miner", ADDRESS),
     Column("traced", Boolean, nullable=False, comment="Internal native transfers are known."),
     Index("ix_block_day", "chain", "day", "height"),
+    # Balances of the native coin ask whether any block is untraced.
+    Index("ix_block_untraced", "chain", "height", postgresql_where=text("NOT traced")),
     schema="chain",
 )
 

@@ -73,6 +73,14 @@ def _create_block() -> None:
     op.create_index(
         "ix_block_day", "block", ["chain", "day", "height"], unique=False, schema="chain"
     )
+    op.create_index(
+        "ix_block_untraced",
+        "block",
+        ["chain", "height"],
+        unique=False,
+        schema="chain",
+        postgresql_where=sa.text("NOT traced"),
+    )
 
 
 def _create_evm_transaction() -> None:

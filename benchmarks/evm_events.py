@@ -1,0 +1,109 @@
+"""EVM transfers from a live anvil into PostgreSQL, with and without balances.
+
+Loading is compared with only fetching the answers to the same requests, as many at once as the
+source asks for, and its CPU time, per log, with web3.py's ``get_logs`` and ``process_log``. The
+second part adds balances, for few and for many holders.
+"""
+# ruff: noqa: INP001 - run from the repository, never installed.
+
+from collections.abc import Callable, Iterator
+
+from benchmarks.evm_fetch import BuiltChain, built_chain, bytes_only, recorded, source, web3_logs
+from benchmarks.measuring import Result, Server, Spent, interleaved, median, running_server, track
+from sqlalchemy import Engine, text
+
+from onchain_agg.chains import chain_named
+from onchain_agg.warehouse import ingest
+from onchain_agg.warehouse.apply import apply_blocks
+
+BLOCKS = 500
+ROUNDS = 3
+HOLDERS = (2_000, 50_000)
+EVENTS_A_SECOND = 60_000
+AT_MOST_FETCHING = 2.0
+LESS_CPU_THAN_WEB3 = 40.0
+_CHAIN = chain_named("anvil")
+
+
+def results() -> Iterator[Result]:
+    """Yield the figures of loading, and of loading and applying for each number of holders."""
+    with running_server() as server:
+        for holders in HOLDERS:
+            with built_chain(BLOCKS, holders) as chain:
+                if holders == HOLDERS[0]:
+                    yield from _loading(server, chain)
+                yield _with_balances(server, chain, holders)
+
+
+def _loading(server: Server, chain: BuiltChain) -> Iterator[Result]:
+    bodies = recorded(chain)
+    web3_count = web3_logs(chain)
+    spent = interleaved(
+        {
+            "one": lambda: server.measure(lambda: bytes_only(chain, bodies, 1)),
+            "two": lambda: server.measure(lambda: bytes_only(chain, bodies, 2)),
+            "load": lambda: _loaded(server, chain),
+            "web3": lambda: server.measure(lambda: web3_logs(chain)),
+        },
+        ROUNDS,
+    )
+    one, two, load, web3 = (median(spent[name]) for name in ("one", "two", "load", "web3"))
+    ratio = load.wall / two.wall
+    yield Result(
+        f"EVM: {chain.transfers:,} transfer logs into chain.token_transfer",
+        f"at most {AT_MOST_FETCHING:.0f} x fetching the bytes",
+        f"{ratio:.2f} x ({load.wall:.2f} s; bytes {two.wall:.2f} s two at once, {one.wall:.2f} s"
+        f" one at a time)",
+        met=ratio <= AT_MOST_FETCHING,
+    )
+    ours, theirs = load.client / chain.transfers, web3.client / web3_count
+    yield Result(
+        "EVM: CPU of this process a log, web3.py on a slice",
+        f"at least {LESS_CPU_THAN_WEB3:.0f} x less than web3.py",
+        f"{theirs / ours:.0f} x less ({ours * 1e6:.1f} and {theirs * 1e6:.0f} us; PostgreSQL adds"
+        f" {load.server / chain.transfers * 1e6:.1f} us)",
+        met=theirs / ours >= LESS_CPU_THAN_WEB3,
+    )
+
+
+def _with_balances(server: Server, chain: BuiltChain, holders: int) -> Result:
+    whole = interleaved({"all": lambda: _loaded(server, chain, _apply)}, ROUNDS)
+    spent = median(whole["all"])
+    speed = chain.transfers / spent.wall
+    return Result(
+        f"EVM: transfers end to end with balances, {holders:,} holders",
+        f"at least {EVENTS_A_SECOND // 1000}k events/s",
+        f"{speed / 1000:.0f}k events/s ({spent.wall:.2f} s; CPU: client {spent.client:.2f} s,"
+        f" PostgreSQL {spent.server:.2f} s)",
+        met=speed >= EVENTS_A_SECOND,
+    )
+
+
+def _loaded(
+    server: Server, chain: BuiltChain, then: Callable[[Engine], object] | None = None
+) -> Spent:
+    """Return what loading the chain into a fresh database took, and *then* whatever follows."""
+
+    def run() -> None:
+        ingest.load(engine, _CHAIN, source(chain.url, "logs"), chain.first, chain.last)
+        if then is not None:
+            then(engine)
+
+    with server.fresh() as engine:
+        with engine.begin() as connection:
+            track(connection, _CHAIN.name, chain.coins)
+        spent = server.measure(run)
+        with engine.connect() as connection:
+            _check(connection.scalar(text("SELECT count(*) FROM chain.token_transfer")), chain)
+    return spent
+
+
+def _apply(engine: Engine) -> None:
+    applied = apply_blocks(engine, _CHAIN, final_height=-1)
+    if applied.waiting:
+        raise RuntimeError(f"{applied.waiting} blocks were not applied.")
+
+
+def _check(rows: int | None, chain: BuiltChain) -> None:
+    if rows != chain.transfers:
+        raise RuntimeError(f"{rows} transfers were loaded, not {chain.transfers}.")

@@ -1,0 +1,246 @@
+"""``onchain-agg``: the library by hand, for a notebook's shell, a cron job or a check.
+
+Each command calls the function that the DAGs call; none has logic of its own.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import Progress, TaskID
+from sqlalchemy import Engine
+
+from onchain_agg.chains import EvmChain, UtxoChain, chain_named
+from onchain_agg.errors import ConfigError, OnchainAggError
+from onchain_agg.metrics import reading
+from onchain_agg.metrics.compute import backfill as mark_days
+from onchain_agg.metrics.compute import compute as publish
+from onchain_agg.metrics.compute import dirty_scopes
+from onchain_agg.metrics.dataset import DataSet
+from onchain_agg.metrics.definitions import sync
+from onchain_agg.metrics.registry import all_datasets, dataset_named
+from onchain_agg.metrics.summary import summary, table_of
+from onchain_agg.settings import extra_assets, load_settings, warehouse_url
+from onchain_agg.sources.opening import open_source
+from onchain_agg.warehouse import ingest as ingesting
+from onchain_agg.warehouse.apply import apply_blocks, rebuild_state
+from onchain_agg.warehouse.engine import engine_for, shown
+from onchain_agg.warehouse.schema import check_migrated, migrate
+
+_FIRST_DAY, _LAST_DAY = date(1970, 1, 1), date(9999, 12, 31)
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+def _day(_context: click.Context, _parameter: click.Parameter, value: str | None) -> date | None:
+    if value is None:
+        return None
+    try:
+        return date.fromisoformat(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not a day; write it as 2026-03-01.") from None
+
+
+def _moment(_context: click.Context, _parameter: click.Parameter, value: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        raise click.BadParameter(
+            f"{value!r} is not a time; write it as 2026-03-01T12:00:00Z."
+        ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
+    @wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except OnchainAggError as error:
+            click.echo(f"Error: {error}", err=True)
+            sys.exit(2 if isinstance(error, ConfigError) else 1)
+
+    return wrapped
+
+
+@contextmanager
+def _warehouse() -> Iterator[Engine]:
+    """Yield an engine on a migrated warehouse that follows the definitions."""
+    settings = load_settings()
+    engine = engine_for(warehouse_url(settings))
+    try:
+        check_migrated(engine)
+        sync(engine, extra_assets(settings))
+        yield engine
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def _bar(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Yield a function that moves a progress bar on."""
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task: TaskID = progress.add_task(what, total=total)
+        yield lambda done: progress.advance(task, done)
+
+
+@click.group()
+@click.version_option(package_name="onchain-agg")
+def main() -> None:
+    """Precomputed on-chain metrics: load blocks, publish data sets, read them."""
+
+
+@main.command()
+@_one_line_errors
+def init() -> None:
+    """Create or update the warehouse's tables. Safe to repeat."""
+    settings = load_settings()
+    engine = engine_for(warehouse_url(settings))
+    try:
+        revision = migrate(engine)
+        changes = sync(engine, extra_assets(settings))
+        console.print(f"{shown(engine.url)} is at revision {revision}.", markup=False)
+        for change in changes:
+            console.print(f"  {change}", markup=False)
+    finally:
+        engine.dispose()
+
+
+@main.command()
+@click.argument("chain")
+@click.option("--rpc", multiple=True, help="URL of a node; repeat it for a second one.")
+@click.option("--blocks", type=Path, help="A blk*.dat file, or a folder of them.")
+@click.option("--genesis", type=Path, help="EVM: genesis file, for native balances.")
+@click.option("--from", "first", type=int, help="First block.")
+@click.option("--to", "last", type=int, help="Last block, included.")
+@_one_line_errors
+def ingest(
+    chain: str,
+    rpc: tuple[str, ...],
+    blocks: Path | None,
+    genesis: Path | None,
+    first: int | None,
+    last: int | None,
+) -> None:
+    """Load the blocks of CHAIN that are missing, and apply them."""
+    definition = chain_named(chain)
+    source = open_source(definition, endpoints=rpc, blocks=blocks, genesis=genesis)
+    written = 0
+    with _warehouse() as engine:
+        while ranges := ingesting.plan(engine, definition, source, first=first, last=last):
+            total = sum(high - low + 1 for low, high in ranges)
+            with _bar(f"Loading {chain}", total) as advance:
+                for low, high in ranges:
+                    written += ingesting.load(
+                        engine, definition, source, low, high, progress=advance
+                    )
+        _apply(engine, definition, source.final_height())
+    console.print(f"{chain}: {written:,} rows written.")
+
+
+def _apply(engine: Engine, chain: EvmChain | UtxoChain, final_height: int) -> None:
+    with _bar(f"Applying {chain.name}", None) as advance:
+        applied = apply_blocks(engine, chain, final_height=final_height, progress=advance)
+    waiting = f"; {applied.waiting:,} blocks wait above a gap" if applied.waiting else ""
+    console.print(f"{chain.name}: applied to block {applied.height:,}{waiting}.")
+
+
+@main.command()
+@click.argument("dataset", required=False)
+@click.option("--chain", help="Only this chain.")
+@_one_line_errors
+def compute(dataset: str | None, chain: str | None) -> None:
+    """Publish what is dirty: of DATASET, or of every data set."""
+    wanted = {dataset_named(dataset).name} if dataset else set(all_datasets())
+    if chain is not None:
+        chain_named(chain)
+    with _warehouse() as engine:
+        work = [
+            (name, scope)
+            for name, scope in dirty_scopes(engine)
+            if name in wanted and chain in (None, scope)
+        ]
+        for name, scope in work:
+            _publish(engine, dataset_named(name), scope)
+        if not work:
+            console.print("Nothing is dirty: every window is up to date.")
+
+
+def _publish(engine: Engine, dataset: DataSet, scope: str) -> None:
+    with _bar(f"Computing {dataset.name}", None) as advance:
+        windows = publish(engine, dataset, scope, progress=lambda _window: advance(1))
+    changed = sum(window.changed for window in windows)
+    console.print(f"{dataset.name}, {scope}: {len(windows):,} windows, {changed:,} rows changed.")
+
+
+@main.command()
+@click.argument("dataset")
+@click.option("--chain", required=True, help="The chain.")
+@click.option("--from", "first", required=True, callback=_day, help="First UTC day.")
+@click.option("--to", "last", required=True, callback=_day, help="Last UTC day, included.")
+@_one_line_errors
+def backfill(dataset: str, chain: str, first: date, last: date) -> None:
+    """Compute a range of days of DATASET again."""
+    definition, scope = dataset_named(dataset), chain_named(chain)
+    if not definition.covers(scope):
+        raise ConfigError(f"Data set {dataset} is not computed for {chain}.")
+    if first > last:
+        raise ConfigError(f"The days {first} to {last} are in the wrong order. Swap them.")
+    with _warehouse() as engine:
+        mark_days(engine, definition, chain, first, last, force=True)
+        _publish(engine, definition, chain)
+
+
+@main.command()
+@click.option("--chain", required=True, help="Build this chain's state again from its facts.")
+@click.option("--dataset", help="Only compute this data set again, on all days.")
+@_one_line_errors
+def rebuild(chain: str, dataset: str | None) -> None:
+    """Compute everything of a chain again; equal rows stay, history is kept."""
+    definition = chain_named(chain)
+    datasets = [dataset_named(dataset)] if dataset else list(all_datasets().values())
+    with _warehouse() as engine:
+        if dataset is None:
+            with _bar(f"Applying {chain}", None) as advance:
+                rebuild_state(engine, definition, progress=advance)
+        for one in datasets:
+            if one.covers(definition):
+                mark_days(engine, one, chain, _FIRST_DAY, _LAST_DAY, force=True)
+                _publish(engine, one, chain)
+
+
+@main.command()
+@click.argument("dataset", required=False)
+@click.option("--chain", help="Only this chain.")
+@click.option("--day", callback=_day, help="Only this UTC day.")
+@click.option("--limit", default=20, show_default=True, help="Most rows.")
+@_one_line_errors
+def show(dataset: str | None, chain: str | None, day: date | None, limit: int) -> None:
+    """Print the newest rows of DATASET, or an overview of all."""
+    chosen = dataset_named(dataset) if dataset else None
+    if chain is not None:
+        chain_named(chain)
+    with _warehouse() as engine, engine.connect() as connection:
+        if chosen is None:
+            console.print(summary(engine))
+        else:
+            found = reading.newest(connection, chosen, chain=chain, day=day, limit=limit)
+            console.print(table_of(found))
+
+
+@main.command("as-of")
+@click.argument("dataset")
+@click.argument("moment", callback=_moment)
+@click.option("--limit", default=20, show_default=True, help="Most rows.")
+@_one_line_errors
+def as_of(dataset: str, moment: datetime, limit: int) -> None:
+    """Print what readers of DATASET saw at MOMENT (UTC unless it says otherwise)."""
+    chosen = dataset_named(dataset)
+    with _warehouse() as engine, engine.connect() as connection:
+        console.print(table_of(reading.as_of(connection, chosen, moment, limit)))

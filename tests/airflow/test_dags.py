@@ -1,0 +1,128 @@
+"""The DAG folder as Airflow reads it, without any service."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk import AssetAny
+from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime
+
+import airflow
+from onchain_agg.chains import all_chains
+from onchain_agg.metrics.registry import all_datasets, dataset_named
+from onchain_agg.operators.waking import woken_scope
+from onchain_agg.provider_info import get_provider_info
+
+pytestmark = pytest.mark.airflow
+
+DAGS = Path(__file__).parents[2] / "dags"
+_PARSE_BUDGET_S = 0.3
+
+
+@pytest.fixture(scope="module")
+def bag():
+    return DagBag(str(DAGS))
+
+
+def test_every_file_of_the_folder_is_read_without_an_error(bag):
+    assert bag.import_errors == {}
+    assert {Path(dag.fileloc).name for dag in bag.dags.values()} == {
+        file.name for file in DAGS.glob("*.py")
+    }
+
+
+def test_every_chain_and_every_data_set_has_its_dag(bag):
+    assert set(bag.dags) == {
+        *(f"ingest_{chain}" for chain in all_chains()),
+        *all_datasets(),
+        "sweep",
+        "backfill",
+    }
+
+
+def test_only_the_ingest_dags_are_created_paused(bag):
+    paused = {dag_id for dag_id, dag in bag.dags.items() if dag.is_paused_upon_creation}
+
+    assert paused == {f"ingest_{chain}" for chain in all_chains()}
+
+
+def test_a_data_set_is_woken_by_the_chains_that_it_covers(bag):
+    condition = bag.dags["bitcoin_network_daily"].timetable.asset_condition
+
+    assert isinstance(condition, AssetAny)
+    assert {asset.uri for asset in condition.objects} == {
+        f"onchain-agg://chain/{name}" for name in ("bitcoin", "litecoin", "regtest")
+    }
+
+
+def test_a_data_set_explains_itself_on_its_page_and_runs_where_it_says(bag):
+    for name in all_datasets():
+        dag, dataset = bag.dags[name], dataset_named(name)
+
+        assert dag.doc_md.strip() == sys.modules[dataset.rows.__module__].__doc__.strip()
+        assert dag.get_task("publish").queue == dataset.queue
+        assert (dag.max_active_runs, dataset.family in dag.tags) == (1, True)
+
+
+def test_no_file_is_slow_to_read():
+    # In a process of its own: what another test imported would hide a slow import. The fastest of
+    # three counts, because another process may hold the cores.
+    fastest = {}
+    for _ in range(3):
+        answer = subprocess.run(
+            [sys.executable, "-c", _TIMED, str(DAGS)], capture_output=True, text=True, check=True
+        )
+        for file, seconds in json.loads(answer.stdout.splitlines()[-1]).items():
+            fastest[file] = min(seconds, fastest.get(file, seconds))
+
+    assert set(fastest) == {file.name for file in DAGS.glob("*.py")}
+    assert {f: s for f, s in fastest.items() if s > _PARSE_BUDGET_S} == {}
+
+
+def test_what_airflow_reads_of_the_provider_is_valid():
+    schema = json.loads((Path(airflow.__file__).parent / "provider_info.schema.json").read_text())
+    jsonschema.validate(get_provider_info(), schema)
+
+    manager = ProvidersManagerTaskRuntime()
+    assert {
+        manager.hooks[kind].hook_class_name.rsplit(".", 1)[1]
+        for kind in ("onchain_evm", "onchain_bitcoin")
+    } == {"EvmHook", "BitcoinHook"}
+
+
+def test_describing_the_provider_imports_nothing():
+    code = (
+        "import sys, onchain_agg.provider_info as p; p.get_provider_info();"
+        "print([m for m in sys.modules if m.split('.')[0] in ('airflow', 'sqlalchemy', 'pyarrow')])"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+
+    assert answer.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("key", "scope"), [("base|2026-03-01", "base"), (None, None), ("", None), ("base", "base")]
+)
+def test_a_run_knows_the_scope_that_woke_it(key, scope):
+    assert woken_scope(key) == scope
+
+
+# Each file's own cost, on top of what every task process has loaded already.
+_TIMED = """
+import json, runpy, sys, time
+from pathlib import Path
+import airflow.sdk
+from airflow.dag_processing.dagbag import DagBag
+took = {}
+for file in sorted(Path(sys.argv[1]).glob("*.py")):
+    began = time.perf_counter()
+    runpy.run_path(str(file))
+    took[file.name] = time.perf_counter() - began
+print(json.dumps(took))
+"""

@@ -1,0 +1,117 @@
+"""Airflow connections become sources with their credentials in place."""
+
+import json
+
+import pytest
+
+from onchain_agg.chains import chain_named
+from onchain_agg.errors import ConfigError
+from onchain_agg.hooks import BitcoinHook, EvmHook, hook_for
+
+pytestmark = pytest.mark.airflow
+
+
+@pytest.fixture
+def connection(monkeypatch):
+    def define(conn_id, **fields):
+        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(fields))
+
+    return define
+
+
+def _endpoints(hook):
+    return hook.endpoints(hook.get_connection(hook.conn_id))
+
+
+@pytest.mark.parametrize(
+    ("host", "endpoints"),
+    [
+        pytest.param("https://a.example/v2", ["https://a.example/v2/key"], id="after the path"),
+        pytest.param("https://a.example/v2/", ["https://a.example/v2/key"], id="one slash"),
+        pytest.param(
+            "https://a.example/{api_key}/rpc, https://b.example",
+            ["https://a.example/key/rpc", "https://b.example"],
+            id="only where it belongs",
+        ),
+    ],
+)
+def test_the_api_key_goes_into_the_url(connection, host, endpoints):
+    connection("onchain_ethereum", conn_type="onchain_evm", host=host, password="key")  # noqa: S106
+
+    assert _endpoints(EvmHook("onchain_ethereum")) == endpoints
+
+
+def test_an_api_key_is_not_shown_to_a_second_provider(connection):
+    connection(
+        "onchain_ethereum",
+        conn_type="onchain_evm",
+        host="https://a.example,https://b.example",
+        password="key",  # noqa: S106
+    )
+
+    with pytest.raises(ConfigError, match=r"2 URLs\. Write \{api_key\} into each URL"):
+        _endpoints(EvmHook("onchain_ethereum"))
+
+
+def test_the_rpc_user_goes_into_the_urls_that_name_none(connection):
+    connection(
+        "onchain_bitcoin",
+        conn_type="onchain_bitcoin",
+        host="http://a.example:8332,http://you:word@b.example:8332",
+        login="me",
+        password="p@ss/word",  # noqa: S106
+    )
+
+    assert _endpoints(BitcoinHook("onchain_bitcoin")) == [
+        "http://me:p%40ss%2Fword@a.example:8332",
+        "http://you:word@b.example:8332",
+    ]
+
+
+def test_block_files_are_a_source_of_their_own(connection, tmp_path):
+    connection(
+        "onchain_bitcoin", conn_type="onchain_bitcoin", extra={"blocks": str(tmp_path / "blocks")}
+    )
+    hook = hook_for(chain_named("bitcoin"))
+
+    with pytest.raises(ConfigError, match=r"'blocks' is '.*/blocks', which does not exist"):
+        hook.source(chain_named("bitcoin"))
+
+
+def test_limits_reach_the_client_and_unknown_extras_do_not(connection):
+    connection(
+        "onchain_ethereum",
+        conn_type="onchain_evm",
+        host="http://127.0.0.1:1",
+        extra={"timeout_s": "2.5", "calls_per_second": 7, "quota_tries": 99, "traces": "never"},
+    )
+
+    limits = EvmHook("onchain_ethereum")._limits(
+        EvmHook.get_connection("onchain_ethereum").extra_dejson
+    )
+
+    assert (limits.timeout_s, limits.calls_per_second, limits.quota_tries) == (2.5, 7.0, 6)
+
+
+@pytest.mark.parametrize("value", [0, -1, "often", "nan", "inf"])
+def test_a_limit_that_cannot_be_is_refused(connection, value):
+    connection(
+        "onchain_ethereum",
+        conn_type="onchain_evm",
+        host="http://127.0.0.1:1",
+        extra={"calls_per_second": value},
+    )
+
+    with pytest.raises(ConfigError, match=r"'calls_per_second' is .*Give a number above 0"):
+        EvmHook("onchain_ethereum").source(chain_named("ethereum"))
+
+
+def test_a_missing_connection_is_named_with_its_cure(monkeypatch):
+    monkeypatch.delenv("AIRFLOW_CONN_ONCHAIN_BASE", raising=False)
+    hook = hook_for(chain_named("base"))
+
+    assert not hook.is_configured()
+    with pytest.raises(
+        ConfigError, match="airflow connections add onchain_base --conn-type onchain_evm"
+    ):
+        hook.source(chain_named("base"))

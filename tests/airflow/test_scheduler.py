@@ -1,0 +1,131 @@
+"""The DAGs under a real scheduler, API server and DAG processor, on the packaged sample.
+
+The tests run in order: each leaves the warehouse complete for the next.
+"""
+
+from datetime import UTC, date, datetime
+
+import pytest
+from sqlalchemy import func, select
+
+from onchain_agg import sample
+from onchain_agg.chains import chain_named
+from onchain_agg.metrics.registry import all_datasets
+from onchain_agg.warehouse import dirty
+from onchain_agg.warehouse.apply import reset_state, tip_of
+from onchain_agg.warehouse.tables.chain import BLOCK
+from onchain_agg.warehouse.tables.ops import DIRTY, WINDOW
+
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(240)]
+
+_LAST_DAY = "2026-03-08"
+_ALL_SKIPPED = {"plan_blocks": "skipped", "load_blocks": "skipped", "apply_blocks": "skipped"}
+_NOTHING_NEW = {"plan_blocks": "success", "load_blocks": "skipped", "apply_blocks": "skipped"}
+
+
+@pytest.mark.parametrize("chain", ["anvil", "regtest"])
+def test_blocks_become_served_windows_of_every_data_set(deployment, chain):
+    state, tasks = deployment.run(f"ingest_{chain}")
+
+    assert (state, set(tasks.values())) == ("success", {"success"})
+    covering = [d for d in all_datasets().values() if d.covers(chain_named(chain))]
+    for dataset in covering:
+        assert deployment.woken(dataset.name)[-1] == (f"{chain}|{_LAST_DAY}", "success")
+    with deployment.engine.connect() as connection:
+        assert connection.scalar(_rows_of(BLOCK.c.chain, chain)) == _recorded_blocks(chain)
+        days = {
+            d.name: connection.scalar(
+                _rows_of(WINDOW.c.scope, chain).where(WINDOW.c.dataset == d.name)
+            )
+            for d in covering
+        }
+    assert days == dict.fromkeys(days, 8)
+    assert _dirty_days(deployment.engine) == 0
+
+
+def test_a_run_that_finds_no_new_block_wakes_nobody(deployment):
+    before = deployment.woken("whale_transfer")
+
+    assert deployment.run("ingest_regtest") == ("success", _NOTHING_NEW)
+
+    assert deployment.woken("whale_transfer") == before
+
+
+def test_a_chain_without_its_connection_is_skipped(deployment):
+    assert deployment.run("ingest_polygon") == ("success", _ALL_SKIPPED)
+
+
+def test_blocks_that_a_dead_run_loaded_are_applied_by_the_next(deployment):
+    chain = chain_named("regtest")
+    with deployment.engine.begin() as connection:
+        before = tip_of(connection, chain.name)
+        reset_state(connection, chain)
+
+    state, tasks = deployment.run("ingest_regtest")
+
+    assert (state, tasks) == ("success", {**_NOTHING_NEW, "apply_blocks": "success"})
+    with deployment.engine.connect() as connection:
+        assert tip_of(connection, chain.name) == before
+
+
+def test_the_sweeper_wakes_what_no_event_woke(deployment):
+    with deployment.engine.begin() as connection:
+        dirty.mark(connection, "whale_transfer", "anvil", [date(2026, 3, 2)])
+    today = datetime.now(UTC).date()  # noqa: TID251 - Airflow's clock dates the key
+
+    state, tasks = deployment.run("sweep")
+
+    waking = {task: state for task, state in tasks.items() if state == "success"}
+    assert (state, waking) == ("success", {"sweep_dirty": "success", "wake_anvil": "success"})
+    key, ended = deployment.woken("whale_transfer")[-1]
+    assert (key, ended) == (f"anvil|{today.isoformat()}", "success")
+    assert _dirty_days(deployment.engine) == 0
+
+
+def test_a_backfill_computes_its_days_again_and_changes_no_equal_row(deployment):
+    before = _windows(deployment.engine)
+    runs = len(deployment.woken("token_top_holders_daily"))
+
+    state, _ = deployment.run(
+        "backfill",
+        dataset="token_top_holders_daily",
+        chain="anvil",
+        **{"from": "2026-03-03", "to": "2026-03-05"},
+    )
+
+    assert state == "success"
+    assert len(deployment.woken("token_top_holders_daily")) == runs + 1
+    assert _dirty_days(deployment.engine) == 0
+    assert _windows(deployment.engine) == before
+
+
+def test_a_backfill_with_swapped_days_fails_without_a_retry(deployment):
+    state, tasks = deployment.run(
+        "backfill",
+        dataset="whale_transfer",
+        chain="anvil",
+        **{"from": "2026-03-05", "to": "2026-03-03"},
+    )
+
+    assert (state, tasks["mark_dirty"]) == ("failed", "failed")
+    assert deployment.tries("backfill")["mark_dirty"] == 1
+
+
+def _rows_of(column, value):
+    return select(func.count()).where(column == value)
+
+
+def _dirty_days(engine):
+    with engine.connect() as connection:
+        return connection.scalar(select(func.count()).select_from(DIRTY))
+
+
+def _windows(engine):
+    columns = WINDOW.c
+    query = select(columns.dataset, columns.scope, columns.day, columns.changed_at)
+    with engine.connect() as connection:
+        return set(connection.execute(query).all())
+
+
+def _recorded_blocks(chain):
+    return sample.expected()[chain]["tip"]["height"] + 1
