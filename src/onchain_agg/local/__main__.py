@@ -17,6 +17,7 @@ from onchain_agg.local.follow import RunFailedError
 from onchain_agg.local.inputs import Input, Request, checked
 from onchain_agg.local.job import prepared_warehouse, run_job, start_airflow
 from onchain_agg.local.rest import AirflowApi
+from onchain_agg.metrics.summary import summary
 from onchain_agg.settings import load_settings, warehouse_url
 from onchain_agg.warehouse import embedded
 from onchain_agg.warehouse.engine import shown
@@ -65,9 +66,6 @@ def main() -> None:
 @_one_line_errors
 def run(dags: str, **request: str) -> None:
     """Load an input through the DAGs, print what came out, and stop Airflow again."""
-    # Only a run prints it.
-    from onchain_agg.metrics.summary import summary  # noqa: PLC0415
-
     given = checked(Request(**request))
     folder, settings = dag_folder(dags), load_settings()
     console = Console(highlight=False)

@@ -25,7 +25,8 @@ class Watch:
     """What is followed.
 
     Attributes:
-        mine: Whether the runs of a DAG belong to the job.
+        woken: Whether a DAG is one that the job's runs may wake.
+        release: Called when the job's own runs have ended.
         observe: Takes a snapshot of the warehouse.
         check: Raises where an Airflow process has ended.
         asked: Blocks that the job was told to read; None where that is open.
@@ -33,7 +34,8 @@ class Watch:
 
     api: AirflowApi
     logs: Path
-    mine: Callable[[str], bool]
+    woken: Callable[[str], bool]
+    release: Callable[[], None]
     observe: Callable[[], Snapshot]
     check: Callable[[], None]
     bars: Bars
@@ -67,12 +69,16 @@ def _wait_until_quiet(
     watch: Watch, since: str, started: set[tuple[str, str]], before: Snapshot
 ) -> Snapshot:
     quiet_from: float | None = None
+    reading = True
     while True:
         watch.check()
-        active = _active(watch)
-        _raise_for_failure(watch, since)
+        active = _active(watch, started)
+        _raise_for_failure(watch, since, started)
         now = watch.observe()
-        watch.bars.show(before, now, watch.asked, not started.isdisjoint(active))
+        if reading and started.isdisjoint(active):
+            reading = False
+            watch.release()
+        watch.bars.show(before, now, watch.asked, reading)
         if active:
             quiet_from = None
             _tell_of_retries(watch)
@@ -83,14 +89,16 @@ def _wait_until_quiet(
         time.sleep(_POLL_S)
 
 
-def _active(watch: Watch) -> set[tuple[str, str]]:
+def _active(watch: Watch, started: set[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Return the job's runs that are not done; the ingest DAGs' own schedule is not waited for."""
     runs = watch.api.runs("queued", "running")
-    return {(run.dag_id, run.run_id) for run in runs if watch.mine(run.dag_id)}
+    keys = {(run.dag_id, run.run_id) for run in runs}
+    return {key for key in keys if key in started or watch.woken(key[0])}
 
 
-def _raise_for_failure(watch: Watch, since: str) -> None:
+def _raise_for_failure(watch: Watch, since: str, started: set[tuple[str, str]]) -> None:
     for run in watch.api.runs("failed", since=since):
-        if watch.mine(run.dag_id):
+        if (run.dag_id, run.run_id) in started or watch.woken(run.dag_id):
             raise RunFailedError(explained(watch.api, run, watch.logs))
 
 
@@ -98,7 +106,7 @@ def _tell_of_retries(watch: Watch) -> None:
     """Say once of each task that waits for its next try what went wrong."""
     for task in watch.api.waiting_tasks():
         text = _retry_text(task, watch.logs)
-        if watch.mine(task["dag_id"]) and text not in watch.told:
+        if text not in watch.told:
             watch.told.add(text)
             watch.bars.say(text)
 

@@ -159,10 +159,6 @@ class _Job:
     def ingest_dags(self) -> list[str]:
         return [f"ingest_{chain}" for chain in self.chains]
 
-    def owns(self, dag_id: str) -> bool:
-        """Return whether runs of the DAG belong to the job: all but other chains' ingest."""
-        return dag_id in self.ingest_dags or not dag_id.startswith("ingest_")
-
     def observe(self) -> Snapshot:
         return snapshot(self.engine, self.chains)
 
@@ -176,7 +172,8 @@ def _load(job: _Job, console: Console) -> Outcome:
         watch = Watch(
             api=job.api,
             logs=job.site.logs,
-            mine=job.owns,
+            woken=lambda dag_id: not dag_id.startswith("ingest_"),
+            release=lambda: _pause(job),
             observe=job.observe,
             check=job.check,
             bars=drawn,
@@ -196,13 +193,14 @@ def _round(job: _Job, watch: Watch, before: Snapshot) -> Snapshot:
     """Trigger the ingest runs, follow them to the end and return the warehouse then."""
     # A run that exists before its DAG is let loose comes before those of the DAG's own schedule.
     runs = [job.api.trigger(f"ingest_{one.chain}", one.conf) for one in job.inputs]
-    for dag_id in filter(job.owns, job.api.dag_ids()):
-        job.api.unpause(dag_id)
+    for dag_id in job.api.dag_ids():
+        if dag_id in job.ingest_dags or watch.woken(dag_id):
+            job.api.unpause(dag_id)
     return follow(watch, runs, before)
 
 
 def _pause(job: _Job) -> None:
-    """Keep the ingest DAGs from following their own schedule the next time Airflow starts."""
+    """Keep the ingest DAGs from following their own schedule, now and at the next start."""
     for dag_id in job.ingest_dags:
         with suppress(OnchainAggError):
             job.api.pause(dag_id)

@@ -5,8 +5,9 @@ from datetime import date, timedelta
 
 from airflow.sdk import get_current_context, task
 
+from onchain_agg.chains import chain_named
 from onchain_agg.errors import ConfigError, OnchainAggError, SourceError
-from onchain_agg.operators.session import failing_fast, warehouse
+from onchain_agg.operators.session import warehouse
 from onchain_agg.operators.waking import woken_scope
 
 
@@ -70,14 +71,19 @@ def mark_dirty() -> list[str]:
     from onchain_agg.metrics.registry import dataset_named  # noqa: PLC0415 - as above
 
     params = get_current_context()["params"]
-    chain = params["chain"]
+    chain = chain_named(params["chain"])
     first, last = date.fromisoformat(params["from"]), date.fromisoformat(params["to"])
-    with failing_fast():
+    with warehouse() as engine:
+        dataset = dataset_named(params["dataset"])
+        if not dataset.covers(chain):
+            raise ConfigError(
+                f"{dataset.name} is not computed for {chain.name}. Choose a chain of the kind "
+                f"{' or '.join(dataset.chain_families)}."
+            )
         if first > last:
             raise ConfigError(f"The days {first} to {last} are in the wrong order. Swap them.")
-    with warehouse() as engine:
-        backfill(engine, dataset_named(params["dataset"]), chain, first, last)
-    return [waking_task(chain)]
+        backfill(engine, dataset, chain.name, first, last)
+    return [waking_task(chain.name)]
 
 
 def waking_task(chain: str) -> str:

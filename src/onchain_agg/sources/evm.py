@@ -27,9 +27,10 @@ Traces = TraceCall | Literal["auto", "off"]
 
 log = logging.getLogger(__name__)
 
-# Two ranges are under way while the reader works on a third; memory is about that times this.
-_AHEAD = 2
-_TARGET_BYTES = 6_000_000
+# Three ranges are under way while the reader works on a fourth, so that the node, the decoding and
+# the reader overlap. Memory holds about that many answers of the target size.
+_AHEAD = 3
+_TARGET_BYTES = 4_000_000
 _FIRST_BLOCKS = 16
 _MOST_BLOCKS = 1_000
 
