@@ -20,7 +20,10 @@ pytestmark = [pytest.mark.airflow, pytest.mark.timeout(240)]
 _DAG = """
 from airflow.sdk import dag, task
 
-@dag(dag_id="ingest_bitcoin", schedule=None, params={"first": None, "last": None})
+@dag(
+    dag_id="ingest_bitcoin", schedule="* * * * *", catchup=False, max_active_runs=1,
+    params={"first": None, "last": None},
+)
 def ingest():
     @task
     def load(params=None):
@@ -93,7 +96,7 @@ def test_a_failed_run_names_its_task_its_error_and_its_log(local):
     first, log, run = str(caught.value).splitlines()
     assert first == "DAG ingest_bitcoin failed in task load: ValueError: block 13 is missing"
     assert Path(log.removeprefix("Log: ")).is_file()
-    assert run.startswith("Run: manual__")
+    assert run.startswith("Run: local__")
 
 
 def test_a_second_airflow_of_one_home_is_refused(local):

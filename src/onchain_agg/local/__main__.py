@@ -68,7 +68,8 @@ def run(dags: str, **request: str) -> None:
     """Load an input through the DAGs, print what came out, and stop Airflow again."""
     given = checked(Request(**request))
     folder, settings = dag_folder(dags), load_settings()
-    console = Console(highlight=False)
+    # A log has no width of its own; the tables need this much.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     began = time.monotonic()
     try:
         outcome = run_job(settings, given, folder, console)

@@ -30,6 +30,7 @@ class Watch:
         observe: Takes a snapshot of the warehouse.
         check: Raises where an Airflow process has ended.
         asked: Blocks that the job was told to read; None where that is open.
+        old: Runs that had failed before the job began.
     """
 
     api: AirflowApi
@@ -40,6 +41,7 @@ class Watch:
     check: Callable[[], None]
     bars: Bars
     asked: int | None
+    old: frozenset[DagRun]
     told: set[str] = field(default_factory=set)
 
 
@@ -54,26 +56,22 @@ def follow(watch: Watch, runs: Sequence[DagRun], before: Snapshot) -> Snapshot:
         ConfigError: An Airflow process ended.
         SourceError: The API server does not answer.
     """
-    since = min(run.run_after for run in runs)
-    started = {(run.dag_id, run.run_id) for run in runs}
     swept = False
     while True:
-        now = _wait_until_quiet(watch, since, started, before)
+        now = _wait_until_quiet(watch, frozenset(runs), before)
         if not now.dirty or swept or SWEEPER not in watch.api.dag_ids():
             return now
         watch.api.trigger(SWEEPER, {})
         swept = True
 
 
-def _wait_until_quiet(
-    watch: Watch, since: str, started: set[tuple[str, str]], before: Snapshot
-) -> Snapshot:
+def _wait_until_quiet(watch: Watch, started: frozenset[DagRun], before: Snapshot) -> Snapshot:
     quiet_from: float | None = None
     reading = True
     while True:
         watch.check()
         active = _active(watch, started)
-        _raise_for_failure(watch, since, started)
+        _raise_for_failure(watch, started)
         now = watch.observe()
         if reading and started.isdisjoint(active):
             reading = False
@@ -89,16 +87,15 @@ def _wait_until_quiet(
         time.sleep(_POLL_S)
 
 
-def _active(watch: Watch, started: set[tuple[str, str]]) -> set[tuple[str, str]]:
+def _active(watch: Watch, started: frozenset[DagRun]) -> set[DagRun]:
     """Return the job's runs that are not done; the ingest DAGs' own schedule is not waited for."""
     runs = watch.api.runs("queued", "running")
-    keys = {(run.dag_id, run.run_id) for run in runs}
-    return {key for key in keys if key in started or watch.woken(key[0])}
+    return {run for run in runs if run in started or watch.woken(run.dag_id)}
 
 
-def _raise_for_failure(watch: Watch, since: str, started: set[tuple[str, str]]) -> None:
-    for run in watch.api.runs("failed", since=since):
-        if (run.dag_id, run.run_id) in started or watch.woken(run.dag_id):
+def _raise_for_failure(watch: Watch, started: frozenset[DagRun]) -> None:
+    for run in watch.api.runs("failed"):
+        if run not in watch.old and (run in started or watch.woken(run.dag_id)):
             raise RunFailedError(explained(watch.api, run, watch.logs))
 
 

@@ -178,6 +178,7 @@ def _load(job: _Job, console: Console) -> Outcome:
             check=job.check,
             bars=drawn,
             asked=_asked(job.inputs),
+            old=frozenset(job.api.runs("failed")),
         )
         try:
             now, after = before, _round(job, watch, before)
@@ -191,7 +192,6 @@ def _load(job: _Job, console: Console) -> Outcome:
 
 def _round(job: _Job, watch: Watch, before: Snapshot) -> Snapshot:
     """Trigger the ingest runs, follow them to the end and return the warehouse then."""
-    # A run that exists before its DAG is let loose comes before those of the DAG's own schedule.
     runs = [job.api.trigger(f"ingest_{one.chain}", one.conf) for one in job.inputs]
     for dag_id in job.api.dag_ids():
         if dag_id in job.ingest_dags or watch.woken(dag_id):
@@ -201,9 +201,12 @@ def _round(job: _Job, watch: Watch, before: Snapshot) -> Snapshot:
 
 def _pause(job: _Job) -> None:
     """Keep the ingest DAGs from following their own schedule, now and at the next start."""
-    for dag_id in job.ingest_dags:
-        with suppress(OnchainAggError):
+    with suppress(OnchainAggError):
+        for dag_id in job.ingest_dags:
             job.api.pause(dag_id)
+        for run in job.api.runs("queued", "running"):
+            if run.dag_id in job.ingest_dags:
+                job.api.delete(run)
 
 
 def _full_round(job: _Job) -> int:

@@ -6,24 +6,25 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlencode
+from uuid import uuid4
 
 import urllib3
 
 from onchain_agg.errors import ConfigError, SourceError
 
 _PAGE = 100
+# Airflow starts the run with the earliest of these first: a job comes before a DAG's own schedule.
+_FIRST_OF_ALL = "2000-01-01T00:00:00Z"
 # On a busy machine the server takes seconds to build its routes; nobody else waits for it here.
 _TIMEOUT_S = 90.0
 
 
 @dataclass(frozen=True)
 class DagRun:
-    """A DAG run as the API tells it; *run_after* orders runs by when they could start."""
+    """Names one run of one DAG."""
 
     dag_id: str
     run_id: str
-    state: str
-    run_after: str
 
 
 class AirflowApi:
@@ -85,15 +86,22 @@ class AirflowApi:
             ConfigError: Airflow refuses the run, for example for its parameters.
             SourceError: The server does not answer.
         """
-        body = {"logical_date": None, "conf": dict(conf)}
+        body = {
+            "dag_run_id": f"local__{uuid4()}",
+            "logical_date": None,
+            "run_after": _FIRST_OF_ALL,
+            "conf": dict(conf),
+        }
         return _run(self._call("POST", f"/api/v2/dags/{quote(dag_id)}/dagRuns", body))
 
-    def runs(self, *states: str, since: str = "") -> list[DagRun]:
-        """Return the runs of all DAGs in one of *states*, created for *since* or later."""
-        query: dict[str, Any] = {"state": list(states), "order_by": "run_after"}
-        if since:
-            query["run_after_gte"] = since
+    def runs(self, *states: str) -> list[DagRun]:
+        """Return the runs of all DAGs that are in one of *states*."""
+        query = {"state": list(states)}
         return [_run(one) for one in self._pages("/api/v2/dags/~/dagRuns", query, "dag_runs")]
+
+    def delete(self, run: DagRun) -> None:
+        """Forget *run*; a task of it that runs is told to end."""
+        self._call("DELETE", f"/api/v2/dags/{quote(run.dag_id)}/dagRuns/{quote(run.run_id)}")
 
     def waiting_tasks(self) -> list[dict[str, Any]]:
         """Return the task instances that failed and wait for their next try."""
@@ -138,13 +146,11 @@ class AirflowApi:
             raise SourceError(f"Airflow answered {method} {path} with {answer.status}.")
         if answer.status >= 400:
             raise ConfigError(f"Airflow refused {method} {path}: {_detail(answer.data)}.")
-        return json.loads(answer.data)
+        return json.loads(answer.data) if answer.data else None
 
 
 def _run(answer: Mapping[str, Any]) -> DagRun:
-    return DagRun(
-        answer["dag_id"], answer["dag_run_id"], answer["state"] or "queued", answer["run_after"]
-    )
+    return DagRun(answer["dag_id"], answer["dag_run_id"])
 
 
 def _moment(text: str | None) -> float:

@@ -2,6 +2,7 @@
 
 import hashlib
 from datetime import date
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, func, select, text
@@ -61,6 +62,7 @@ def inputs_of(connection: Connection, dataset: DataSet, window: Window) -> dict[
     return inputs
 
 
+@cache
 def definition_hash(dataset: DataSet) -> str:
     """Return a hash of the data set's columns, key and query; comments and layout are not in it."""
     # A query may differ by the kind of chain.

@@ -1,176 +1,36 @@
 """EvmSource against a scripted node: splitting, forks, missing methods, and a node's own limits."""
 
-import json
 from itertools import pairwise
 
 import pytest
+from tests.unit.sources.evm_node import BOB, Node, amounts_of, column, scripted_source
 
-from onchain_agg.chains import EvmChain
 from onchain_agg.errors import ForkError, NodeBehindError, SourceError, WrongChainError
-from onchain_agg.sources.evm import EvmSource
-from onchain_agg.sources.evm_logs import TRANSFER
-from onchain_agg.sources.rpc import HttpAnswer, Rpc, RpcLimits, TooLargeError
-
-CHAIN = EvmChain(name="toy", conn_id="onchain_toy", confirmations=3, batch_blocks=10, chain_id=5)
-ALICE, BOB, TOKEN = ("0x" + digit * 40 for digit in "abe")
-MISSING = {"code": -32601, "message": "the method does not exist/is not available"}
-
-
-class Node:
-    """A chain of blocks with one token transfer each; `before` sees every request first."""
-
-    def __init__(self, tip, **options):
-        self.blocks = [f"0x{height + 1:064x}" for height in range(tip + 1)]
-        self.missing = set(options.get("missing", ()))
-        self.most_blocks = options.get("most_blocks", 10**9)
-        self.most_calls = options.get("most_calls", 10**9)
-        self.chain_id = options.get("chain_id", 5)
-        self.finalized = options.get("finalized")
-        self.difficulty = options.get("difficulty", "0x0")
-        self.pruned_below = options.get("pruned_below", 0)
-        self.before = lambda method, params: None
-        self.asked = []
-
-    def fork(self, height):
-        """Replace the blocks from *height* on."""
-        self.blocks[height:] = [f"0xf{h[3:]}" for h in self.blocks[height:]]
-
-    def send(self, _, body):
-        requests = json.loads(body)
-        if isinstance(requests, dict):
-            return self._sent(self._reply(requests))
-        if len(requests) > self.most_calls:
-            return self._sent({"error": {"code": -32600, "message": "batch size too large"}})
-        return self._sent([self._reply(request) for request in requests])
-
-    def _sent(self, body):
-        return HttpAnswer(200, json.dumps(body).encode())
-
-    def _reply(self, request):
-        method, params = request["method"], request["params"]
-        self.asked.append((method, params))
-        self.before(method, params)
-        if method in self.missing:
-            return {"id": request["id"], "error": MISSING}
-        answer = getattr(self, method)(*params)
-        return {"id": request["id"]} | (
-            answer if isinstance(answer, dict) and "error" in answer else {"result": answer}
-        )
-
-    def eth_chainId(self):  # noqa: N802 - the node's own name for it, here and below
-        return hex(self.chain_id)
-
-    def eth_getBlockByNumber(self, which, full):  # noqa: N802
-        tip = len(self.blocks) - 1
-        height = {"latest": tip, "finalized": self.finalized}.get(which)
-        if which == "finalized" and height is None:
-            return {"error": {"code": -32602, "message": "unknown block tag"}}
-        height = int(which, 16) if height is None else height
-        if not self.pruned_below <= height <= tip:
-            return None
-        return {
-            "number": hex(height),
-            "hash": self.blocks[height],
-            "parentHash": self.blocks[height - 1] if height else "0x" + 64 * "0",
-            "timestamp": hex(1_600_000_000 + height),
-            "size": "0x20d",
-            "gasUsed": "0x5208",
-            "miner": BOB,
-            "difficulty": self.difficulty,
-            "baseFeePerGas": "0x2",
-            "transactions": [self._transaction(height) if full else self._tx_hash(height)],
-        }
-
-    def eth_getBlockReceipts(self, number):  # noqa: N802
-        return [self._receipt(int(number, 16))]
-
-    def eth_getTransactionReceipt(self, tx_hash):  # noqa: N802
-        return self._receipt(int(tx_hash[3:], 16))
-
-    def eth_getLogs(self, wanted):  # noqa: N802
-        first, last = int(wanted["fromBlock"], 16), int(wanted["toBlock"], 16)
-        if last - first + 1 > self.most_blocks:
-            return {"error": {"code": -32005, "message": "query returned more than 10000 results"}}
-        return [self._log(height) for height in range(first, last + 1)]
-
-    def trace_block(self, number):
-        height = int(number, 16)
-        call = {"action": {"callType": "call"}, "traceAddress": [], "type": "call"}
-        return [call | {"blockHash": self.blocks[height], "transactionPosition": 0}]
-
-    def debug_traceBlockByHash(self, _, __):  # noqa: N802
-        return [{"result": {"type": "CALL", "from": ALICE, "to": BOB}}]
-
-    def _tx_hash(self, height):
-        return f"0xd{height:063x}"
-
-    def _transaction(self, height):
-        return {"hash": self._tx_hash(height), "from": ALICE, "to": BOB, "value": hex(height)}
-
-    def _receipt(self, height):
-        return {
-            "transactionHash": self._tx_hash(height),
-            "blockHash": self.blocks[height],
-            "gasUsed": "0xa",
-            "effectiveGasPrice": "0x3",
-            "status": "0x1",
-            "logs": [self._log(height)],
-        }
-
-    def _log(self, height):
-        return {
-            "address": TOKEN,
-            "topics": [TRANSFER, *("0x" + 24 * "0" + who[2:] for who in (ALICE, BOB))],
-            "data": f"0x{height:064x}",
-            "blockHash": self.blocks[height],
-            "transactionHash": self._tx_hash(height),
-            "transactionIndex": "0x0",
-            "logIndex": "0x0",
-        }
-
-
-def _source(*nodes, **options):
-    by_url = {f"http://node{i}": node for i, node in enumerate(nodes)}
-    rpc = Rpc(
-        list(by_url),
-        RpcLimits(batch_calls=options.pop("batch_calls", 100)),
-        send=lambda url, body: by_url[url].send(url, body),
-    )
-    return EvmSource(CHAIN, rpc, **options)
-
-
-def _column(batches, table, name):
-    return [value for batch in batches for value in batch.tables[table][name].to_pylist()]
-
-
-def _amounts(batches):
-    amounts = _column(batches, "token_transfer", "amount")
-    return [int.from_bytes(amount, "big") for amount in amounts]
-
+from onchain_agg.sources.rpc import TooLargeError
 
 CONTENTS = pytest.mark.parametrize("content", ["full", "logs"])
 
 
 @CONTENTS
 def test_a_range_comes_back_whole_in_order_and_without_overlap(content):
-    batches = list(_source(Node(300), content=content).read(5, 290))
+    batches = list(scripted_source(Node(300), content=content).read(5, 290))
 
-    assert _column(batches, "block", "height") == list(range(5, 291))
-    assert _amounts(batches) == list(range(5, 291))
+    assert column(batches, "block", "height") == list(range(5, 291))
+    assert amounts_of(batches) == list(range(5, 291))
     assert [b.first for b in batches[1:]] == [b.last + 1 for b in batches[:-1]]
     assert len(batches) > 2
 
 
 @CONTENTS
 def test_one_block_and_no_block(content):
-    source = _source(Node(9), content=content)
+    source = scripted_source(Node(9), content=content)
 
     assert [(b.first, b.last) for b in source.read(9, 9)] == [(9, 9)]
     assert list(source.read(9, 8)) == []
 
 
 def test_a_block_says_what_its_header_says():
-    ((batch),) = _source(Node(9)).read(7, 7)
+    ((batch),) = scripted_source(Node(9)).read(7, 7)
 
     (block,) = batch.tables["block"].to_pylist()
     assert block["header_at"] == block["block_at"]
@@ -189,9 +49,9 @@ def test_a_block_says_what_its_header_says():
 def test_a_refused_range_is_split_until_it_fits_and_nothing_is_lost():
     node = Node(200, most_blocks=3)
 
-    batches = list(_source(node, content="logs").read(0, 200))
+    batches = list(scripted_source(node, content="logs").read(0, 200))
 
-    assert _amounts(batches) == list(range(201))
+    assert amounts_of(batches) == list(range(201))
     sizes = [
         int(params[0]["toBlock"], 16) - int(params[0]["fromBlock"], 16) + 1
         for method, params in node.asked
@@ -205,13 +65,13 @@ def test_a_refused_range_is_split_until_it_fits_and_nothing_is_lost():
 
 @CONTENTS
 def test_a_refused_batch_is_split_too(content):
-    batches = list(_source(Node(60, most_calls=5), content=content).read(0, 60))
+    batches = list(scripted_source(Node(60, most_calls=5), content=content).read(0, 60))
 
-    assert _amounts(batches) == list(range(61))
+    assert amounts_of(batches) == list(range(61))
 
 
 def test_a_single_block_that_is_refused_stops_the_read():
-    read = _source(Node(5, most_blocks=0), content="logs").read(0, 5)
+    read = scripted_source(Node(5, most_blocks=0), content="logs").read(0, 5)
 
     with pytest.raises(TooLargeError, match="eth_getLogs at http://node0"):
         next(read)
@@ -224,7 +84,7 @@ def test_other_refusals_are_not_split(content):
     setattr(node, method, lambda *_: {"error": {"code": -32000, "message": "database is locked"}})
 
     with pytest.raises(SourceError, match="database is locked"):
-        list(_source(node, content=content).read(30, 30))
+        list(scripted_source(node, content=content).read(30, 30))
     assert [m for m, _ in node.asked].count(method) == 1
 
 
@@ -240,32 +100,32 @@ def test_other_refusals_are_not_split(content):
 def test_what_a_node_lacks_is_replaced_by_what_it_has(missing, used):
     node = Node(30, missing=missing)
 
-    batches = list(_source(node).read(1, 20))
+    batches = list(scripted_source(node).read(1, 20))
 
     offered = {method for method, _ in node.asked} - set(missing)
     assert offered - {"eth_chainId", "eth_getBlockByNumber"} == used
-    assert _amounts(batches) == list(range(1, 21))
+    assert amounts_of(batches) == list(range(1, 21))
     with_traces = bool(used & {"trace_block", "debug_traceBlockByHash"})
-    assert set(_column(batches, "block", "traced")) == {with_traces}
+    assert set(column(batches, "block", "traced")) == {with_traces}
 
 
 def test_traces_can_be_left_out():
     node = Node(5)
 
-    batches = list(_source(node, traces="off").read(1, 5))
+    batches = list(scripted_source(node, traces="off").read(1, 5))
 
     assert "trace_block" not in {method for method, _ in node.asked}
-    assert set(_column(batches, "block", "traced")) == {False}
-    assert _column(batches, "native_transfer", "kind")[:3] == ["fee", "tip", "value"]
+    assert set(column(batches, "block", "traced")) == {False}
+    assert column(batches, "native_transfer", "kind")[:3] == ["fee", "tip", "value"]
 
 
 @pytest.mark.parametrize(
     ("traces", "traced"), [("trace_block", True), ("debug_traceBlockByHash", False)]
 )
 def test_a_mined_block_is_only_complete_with_its_reward(traces, traced):
-    batches = list(_source(Node(5, difficulty="0x9"), traces=traces).read(1, 5))
+    batches = list(scripted_source(Node(5, difficulty="0x9"), traces=traces).read(1, 5))
 
-    assert set(_column(batches, "block", "traced")) == {traced}
+    assert set(column(batches, "block", "traced")) == {traced}
 
 
 @CONTENTS
@@ -281,7 +141,7 @@ def test_a_fork_between_two_batches_throws_the_range_away(content):
     seen = []
 
     with pytest.raises(ForkError, match="Read the range again"):
-        seen.extend(_source(node, content=content).read(0, 200))
+        seen.extend(scripted_source(node, content=content).read(0, 200))
     for one, other in pairwise(seen):
         assert other.first == one.last + 1
 
@@ -308,7 +168,7 @@ def test_a_fork_between_a_header_and_its_facts_throws_the_range_away(content, me
     node.before = fork_once
 
     with pytest.raises(ForkError, match="Read the range again"):
-        list(_source(node, content=content).read(5, 10))
+        list(scripted_source(node, content=content).read(5, 10))
 
 
 def test_a_fork_that_leaves_no_log_behind_is_noticed():
@@ -322,7 +182,7 @@ def test_a_fork_that_leaves_no_log_behind_is_noticed():
     node.eth_getLogs = lambda _: []
 
     with pytest.raises(ForkError, match="Blocks 5-10: the chain was reorganised"):
-        list(_source(node, content="logs").read(5, 10))
+        list(scripted_source(node, content="logs").read(5, 10))
 
 
 def test_receipts_of_other_transactions_are_refused():
@@ -331,7 +191,7 @@ def test_receipts_of_other_transactions_are_refused():
     node._receipt = lambda height: receipt(height) | {"transactionHash": "0x" + "77" * 32}
 
     with pytest.raises(SourceError, match="receipts of block 5 are not those of its transactions"):
-        list(_source(node).read(5, 5))
+        list(scripted_source(node).read(5, 5))
 
 
 def test_a_receipt_beyond_the_transactions_keeps_its_logs():
@@ -341,14 +201,14 @@ def test_a_receipt_beyond_the_transactions_keeps_its_logs():
         node._receipt(int(number, 16)) | {"transactionHash": "0x" + "77" * 32},
     ]
 
-    batches = list(_source(node).read(5, 5))
+    batches = list(scripted_source(node).read(5, 5))
 
-    assert _amounts(batches) == [5, 5]
-    assert len(_column(batches, "evm_transaction", "tx_hash")) == 1
+    assert amounts_of(batches) == [5, 5]
+    assert len(column(batches, "evm_transaction", "tx_hash")) == 1
 
 
 def test_a_block_above_the_tip_is_a_node_that_is_behind():
-    source = _source(Node(9))
+    source = scripted_source(Node(9))
 
     with pytest.raises(NodeBehindError) as caught:
         next(source.read(5, 12))
@@ -363,7 +223,7 @@ def test_a_block_above_the_tip_is_a_node_that_is_behind():
 
 @CONTENTS
 def test_a_pruned_block_below_the_tip_names_the_node_the_range_and_the_cure(content):
-    source = _source(Node(50, pruned_below=20), content=content)
+    source = scripted_source(Node(50, pruned_below=20), content=content)
 
     with pytest.raises(SourceError) as caught:
         next(source.read(10, 14))
@@ -391,7 +251,7 @@ def test_the_final_height(tip, finalized, final):
             node.blocks.extend(newer.blocks[tip + 1 :]) if params[0] == "finalized" else None
         )
 
-    assert _source(node).final_height() == final
+    assert scripted_source(node).final_height() == final
 
 
 def test_an_unreachable_node_is_no_reason_to_guess_what_is_final():
@@ -404,11 +264,11 @@ def test_an_unreachable_node_is_no_reason_to_guess_what_is_final():
     node.before = down
 
     with pytest.raises(SourceError, match="connection reset"):
-        _source(node).final_height()
+        scripted_source(node).final_height()
 
 
 def test_block_references_are_of_the_nodes_chain():
-    source = _source(Node(20))
+    source = scripted_source(Node(20))
 
     tip, below = source.tip(), source.block_at(19)
 
@@ -423,7 +283,7 @@ def test_every_endpoint_must_serve_the_chain(wrong):
     nodes[wrong].chain_id = 1
 
     with pytest.raises(WrongChainError) as caught:
-        next(_source(*nodes).read(1, 2))
+        next(scripted_source(*nodes).read(1, 2))
 
     assert str(caught.value) == (
         "Connection 'onchain_toy' serves chain id 1, but toy is 5. Point the connection at a toy "
@@ -439,12 +299,12 @@ def _is_down(*_):
 def test_an_endpoint_that_is_down_is_left_out():
     down, up = Node(20), Node(20)
     down.before = _is_down
-    source = _source(down, up)
+    source = scripted_source(down, up)
 
     source.check_chain()
     down.before = lambda *_: None
 
-    assert _amounts(source.read(1, 3)) == [1, 2, 3]
+    assert amounts_of(source.read(1, 3)) == [1, 2, 3]
     assert {method for method, _ in down.asked} == {"eth_chainId"}
 
 
@@ -453,12 +313,12 @@ def test_when_every_endpoint_is_down_the_error_says_so():
     down.before = _is_down
 
     with pytest.raises(SourceError, match="toy: eth_chainId at http://node0: no answer"):
-        _source(down).check_chain()
+        scripted_source(down).check_chain()
 
 
 def test_a_read_that_is_given_up_asks_no_more():
     node = Node(900)
-    read = _source(node, content="logs").read(0, 900)
+    read = scripted_source(node, content="logs").read(0, 900)
     next(read)
 
     read.close()
@@ -468,7 +328,7 @@ def test_a_read_that_is_given_up_asks_no_more():
 
 
 def test_the_genesis_allocation_makes_block_zero_complete():
-    source = _source(Node(3), genesis_alloc={bytes([7] * 20): 9})
+    source = scripted_source(Node(3), genesis_alloc={bytes([7] * 20): 9})
 
     batches = list(source.read(0, 1))
 
@@ -476,16 +336,16 @@ def test_the_genesis_allocation_makes_block_zero_complete():
     assert (first["kind"], first["seq"], first["tx_index"]) == ("genesis", 0, None)
     assert (first["sender"], first["recipient"]) == (None, bytes([7] * 20))
     assert int.from_bytes(first["amount"], "big") == 9
-    assert _column(batches, "block", "traced") == [True, True]
+    assert column(batches, "block", "traced") == [True, True]
 
 
 def test_a_chain_at_its_genesis_block_can_be_read_before_it_grows():
     node = Node(0)
-    source = _source(node)
-    before = _column(list(source.read(0, 0)), "block", "traced")
+    source = scripted_source(node)
+    before = column(list(source.read(0, 0)), "block", "traced")
 
     node.blocks += Node(4).blocks[1:]
-    after = _column(list(source.read(0, 4)), "block", "traced")
+    after = column(list(source.read(0, 4)), "block", "traced")
 
     assert before == [False]
     assert after == [False, True, True, True, True]
