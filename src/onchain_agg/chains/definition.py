@@ -46,11 +46,13 @@ class EvmChain(Chain):
 
     Attributes:
         native_gap: Why native balances cannot be computed from blocks, traces and withdrawals
-            alone; empty where they can. Balances of the native coin are published only where empty.
+            alone; empty where they can.
+        native_gap_from: First block for which that holds; native balances are published before it.
     """
 
     chain_id: int
     native_gap: str = ""
+    native_gap_from: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,7 @@
-"""Ethereum mainnet. Native balances need traces from block 0 and the genesis allocation."""
+"""Ethereum mainnet.
+
+Native balances need traces from block 0 and the genesis allocation, and end before the DAO fork.
+"""
 
 from onchain_agg.chains.definition import Asset, EvmChain
 
@@ -8,6 +11,8 @@ CHAIN = EvmChain(
     conn_id="onchain_ethereum",
     confirmations=64,
     batch_blocks=100,
+    native_gap="the DAO fork moved ether between accounts without a transaction",
+    native_gap_from=1_920_000,
     tracked_assets=(
         # 1,000 ETH in wei.
         Asset(symbol="ETH", address=None, decimals=18, start_block=0, whale_threshold=10**21),

@@ -96,7 +96,7 @@ def _native_is_complete(window: Window) -> ColumnElement[bool]:
         return false()
     if not isinstance(chain, EvmChain):
         return true()
-    if chain.native_gap:
+    if chain.native_gap and window.last_height >= chain.native_gap_from:
         return false()
     block = BLOCK.c
     untraced = select(block.height).where(
