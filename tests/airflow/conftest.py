@@ -3,24 +3,26 @@
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 # Airflow reads its home as it is imported, and writes a configuration file there.
 os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="onchain-agg-airflow-"))
 
 import pytest
+import urllib3
 from sqlalchemy import Engine
 
 from onchain_agg.local import processes
 from onchain_agg.local.environment import Site, airflow_environment
 from onchain_agg.local.inputs import sample_inputs
 from onchain_agg.local.job import prepared_warehouse, start_airflow
-from onchain_agg.local.rest import AirflowApi, DagRun
+from onchain_agg.local.rest import AirflowApi
 from onchain_agg.settings import load_settings, warehouse_url
 from onchain_agg.warehouse import embedded
 
@@ -28,13 +30,14 @@ DAGS = Path(__file__).parents[2] / "dags"
 _PARTS = ("api-server", "scheduler", "dag-processor")
 _RUN_S = 90.0
 _WAKE_S = 3.0
+_UNFINISHED = "&state=queued&state=running"
 
 
 @dataclass(frozen=True)
 class Deployment:
     """A running Airflow with the project's DAGs, and the warehouse that they fill."""
 
-    api: AirflowApi
+    url: str
     engine: Engine
 
     def run(self, dag_id: str, **conf: object) -> tuple[str, dict[str, str]]:
@@ -43,30 +46,23 @@ class Deployment:
         That may be one of the DAG's own schedule, which does the same.
         """
         ended = {run["dag_run_id"] for run in self._runs(dag_id) if run["end_date"]}
-        asked = self.api.trigger(dag_id, conf)
-        self.api.unpause(dag_id)
-        try:
-            self._wait_for(asked)
-        finally:
-            if dag_id.startswith("ingest_"):
-                self.api.pause(dag_id)
+        body = {"logical_date": None, "conf": conf}
+        asked = self._call("POST", f"dags/{dag_id}/dagRuns", body)["dag_run_id"]
+        self._call("PATCH", f"dags/{dag_id}", {"is_paused": False})
+        self._wait(lambda: asked in {r["dag_run_id"] for r in self._runs(dag_id) if r["end_date"]})
+        if dag_id.startswith("ingest_"):
+            self._call("PATCH", f"dags/{dag_id}", {"is_paused": True})
         worked = [r for r in self._runs(dag_id) if r["end_date"] and r["dag_run_id"] not in ended]
         first = min(worked, key=lambda run: run["start_date"])
-        tasks = self.api.task_instances(
-            DagRun(dag_id, first["dag_run_id"], first["state"], first["run_after"])
-        )
-        return first["state"], {task["task_id"]: task["state"] for task in tasks}
+        return first["state"], {task["task_id"]: task["state"] for task in self._tasks(first)}
 
     def settle(self) -> None:
         """Wait until the events of the tasks that ended are runs, and no run is left."""
         time.sleep(_WAKE_S)
-        deadline = time.monotonic() + _RUN_S
         # A paused DAG's runs wait for good.
-        while any(
-            not run.dag_id.startswith("ingest_") for run in self.api.runs("queued", "running")
-        ):
-            assert time.monotonic() < deadline, f"runs are still left after {_RUN_S} s"
-            time.sleep(0.3)
+        self._wait(
+            lambda: all(run["dag_id"].startswith("ingest_") for run in self._runs("~", _UNFINISHED))
+        )
 
     def woken(self, dag_id: str) -> list[tuple[str | None, str]]:
         """Return partition key and state of the runs of *dag_id* that events started, in order."""
@@ -77,22 +73,27 @@ class Deployment:
         ]
 
     def tries(self, dag_id: str) -> dict[str, int]:
-        """Return how often each task of the newest run of *dag_id* that failed was tried."""
-        run = [run for run in self.api.runs("failed") if run.dag_id == dag_id][-1]
-        return {t["task_id"]: t["try_number"] for t in self.api.task_instances(run)}
+        """Return how often each task of the newest run of *dag_id* was tried."""
+        return {task["task_id"]: task["try_number"] for task in self._tasks(self._runs(dag_id)[-1])}
 
-    def _runs(self, dag_id: str) -> list[dict[str, Any]]:
-        path = f"/api/v2/dags/{dag_id}/dagRuns"
-        return self.api._pages(path, {"order_by": "run_after"}, "dag_runs")
+    def _runs(self, dag_id: str, filters: str = "") -> list[dict[str, Any]]:
+        path = f"dags/{dag_id}/dagRuns?limit=100&order_by=run_after{filters}"
+        return self._call("GET", path)["dag_runs"]
 
-    def _wait_for(self, run: DagRun) -> None:
+    def _tasks(self, run: dict[str, Any]) -> list[dict[str, Any]]:
+        path = f"dags/{run['dag_id']}/dagRuns/{quote(run['dag_run_id'])}/taskInstances?limit=100"
+        return self._call("GET", path)["task_instances"]
+
+    def _call(self, method: str, path: str, body: object = None) -> Any:
+        answer = urllib3.request(method, f"{self.url}/api/v2/{path}", json=body, timeout=10.0)
+        assert answer.status < 300, f"{method} {path}: {answer.status} {answer.data!r}"
+        return answer.json()
+
+    def _wait(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + _RUN_S
-        while time.monotonic() < deadline:
-            ended = {r["dag_run_id"] for r in self._runs(run.dag_id) if r["end_date"]}
-            if run.run_id in ended:
-                return
+        while not condition():
+            assert time.monotonic() < deadline, f"runs are still left after {_RUN_S} s"
             time.sleep(0.3)
-        pytest.fail(f"{run.dag_id} has not ended after {_RUN_S} s")
 
 
 @pytest.fixture(scope="session")
@@ -115,4 +116,4 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
         stack.callback(processes.stop, site.home)
         stack.callback(api.close)
         start_airflow(api, site, environment, _PARTS, {"ingest_anvil", "sweep", "whale_transfer"})
-        yield Deployment(api, engine)
+        yield Deployment(site.url, engine)

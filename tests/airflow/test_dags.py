@@ -69,8 +69,8 @@ def test_a_data_set_explains_itself_on_its_page_and_runs_where_it_says(bag):
 
 
 def test_no_file_is_slow_to_read():
-    # In a process of its own: what another test imported would hide a slow import. The fastest of up
-    # to three counts, because another process may hold the cores.
+    # In a process of its own: what another test imported would hide a slow import. The fastest of
+    # up to three counts, because another process may hold the cores.
     fastest = {}
     for _ in range(3):
         answer = subprocess.run(

@@ -104,6 +104,19 @@ def test_a_second_airflow_of_one_home_is_refused(local):
         processes.start(local.site, {}, ["scheduler"])
 
 
+def test_a_refused_job_leaves_the_running_airflow_alone(local):
+    home = local.site.home.parent
+    settings = Settings(home=home, warehouse_url=None, assets_file=None, refresh_minutes=10)
+
+    with (
+        pytest.raises(ConfigError, match="runs already"),
+        job._airflow(local.site, settings, []),
+    ):
+        pass
+
+    assert processes.running(local.site.home) == local.parts
+
+
 def test_stopping_leaves_no_process_and_no_state(tmp_path):
     settings = Settings(home=tmp_path, warehouse_url=None, assets_file=None, refresh_minutes=10)
     site = Site(home=tmp_path / "airflow", dags=tmp_path, port=processes.free_port(), quick=True)

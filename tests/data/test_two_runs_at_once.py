@@ -116,10 +116,10 @@ def test_two_corrections_of_one_window_leave_one_version_in_history(warehouse):
     load_all(warehouse, EVM, node)
     apply_blocks(warehouse, EVM, final_height=-1)
     runs = Runs(warehouse)
+    dataset = dataset_named("token_top_holders_daily")
 
     with held(warehouse, "dataset:token_top_holders_daily:anvil", runs):
         for _ in range(2):
-            dataset = dataset_named("token_top_holders_daily")
             runs.start(lambda engine: compute(engine, dataset, "anvil"))
     runs.finish()
     publish_all(warehouse)

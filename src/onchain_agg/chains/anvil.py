@@ -7,7 +7,7 @@ CHAIN = EvmChain(
     chain_id=31337,
     conn_id="onchain_anvil",
     confirmations=64,
-    batch_blocks=50,
+    batch_blocks=200,
     tracked_assets=(
         Asset(symbol="ETH", address=None, decimals=18, start_block=0, whale_threshold=10**21),
         # The sample's tokens; a deployer's first contracts on a new chain have these addresses.

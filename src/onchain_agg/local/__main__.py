@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, NoReturn
+from urllib.parse import unquote
 
 import click
 from rich.console import Console
@@ -94,8 +95,7 @@ def up(port: int, dags: str, **request: str) -> None:
     with prepared_warehouse(settings):
         pass
     home = settings.home / "airflow"
-    if processes.running(home):
-        raise ConfigError("Airflow is up already. `make down` stops it, `make status` tells more.")
+    processes.check_stopped(home)
     site = Site(home=home, dags=folder, port=processes.free_port(port), quick=False)
     environment = airflow_environment(site, settings, warehouse_url(settings), inputs)
     processes.migrate_metadata(site, environment, settings.home)
@@ -134,6 +134,8 @@ def status() -> None:
 
 
 def _where_next(url: str, home: object) -> str:
+    # As any client of PostgreSQL takes it.
+    url = unquote(url.replace("+psycopg:", ":"))
     return (
         "Next:  .venv/bin/onchain-agg show <data set>   its newest rows\n"
         "       make up                                 the DAGs in Airflow's pages\n"

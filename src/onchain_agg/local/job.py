@@ -89,6 +89,8 @@ def _airflow(
     site: Site, settings: Settings, inputs: Sequence[Input]
 ) -> Iterator[tuple[AirflowApi, tuple[processes.Part, ...]]]:
     """Run an Airflow that is ready for *inputs* while the block runs."""
+    # Before the block that stops what it started: a running Airflow is somebody else's.
+    processes.check_stopped(site.home)
     environment = airflow_environment(site, settings, warehouse_url(settings), inputs)
     processes.migrate_metadata(site, environment, settings.home)
     api = AirflowApi(site.url)

@@ -98,16 +98,25 @@ def start(
         ConfigError: Another local Airflow of this home runs.
     """
     parts = tuple(beside)
-    if set(running(site.home)) - set(parts):
-        raise ConfigError(
-            f"A local Airflow of {site.home} runs already. Stop it with `make down`, "
-            "or choose another ONCHAIN_AGG_HOME."
-        )
+    check_stopped(site.home, but=parts)
     for name in names:
         parts = (*parts, _started(site, environment, name))
         state = {"port": site.port, "parts": [asdict(part) for part in parts]}
         _state_file(site.home).write_text(json.dumps(state))
     return parts
+
+
+def check_stopped(home: Path, but: Iterable[Part] = ()) -> None:
+    """Return where no part under the AIRFLOW_HOME *home* runs, *but* those aside.
+
+    Raises:
+        ConfigError: One does.
+    """
+    if set(running(home)) - set(but):
+        raise ConfigError(
+            f"A local Airflow of {home} runs already. Stop it with `make down`, "
+            "or choose another ONCHAIN_AGG_HOME."
+        )
 
 
 def running(home: Path) -> tuple[Part, ...]:

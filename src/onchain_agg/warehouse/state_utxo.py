@@ -3,14 +3,14 @@
 from sqlalchemy import Connection, text
 
 from onchain_agg.errors import SourceError
-from onchain_agg.warehouse.state_balance import IN_SPAN, Span
+from onchain_agg.warehouse.state_balance import IN_BLOCKS, Span
 
 _CREATED = f"""
 CREATE TEMP TABLE created ON COMMIT DROP AS
 SELECT o.txid, o.vout, o.value, o.address, o.height, b.block_at, o.tx_index = 0 AS coinbase
 FROM chain.utxo_output o
 JOIN chain.block b ON b.chain = o.chain AND b.height = o.height
-WHERE {IN_SPAN.format("o")} AND o.spendable
+WHERE {IN_BLOCKS.format("o")} AND o.spendable
 """
 
 # An output created and spent inside the span never reaches state.utxo.
@@ -26,7 +26,7 @@ SELECT i.day, i.height, i.block_hash, i.tx_index, i.input_index, i.prev_txid, i.
 FROM chain.utxo_input i
 LEFT JOIN created c ON c.txid = i.prev_txid AND c.vout = i.prev_vout
 LEFT JOIN state.utxo u ON u.chain = i.chain AND u.txid = i.prev_txid AND u.vout = i.prev_vout
-WHERE {IN_SPAN.format("i")}
+WHERE {IN_BLOCKS.format("i")}
 """
 
 _UNKNOWN = """
@@ -51,12 +51,12 @@ SELECT o.chain, o.day, o.height, o.block_hash, 0, o.vout, u.txid, u.vout, u.valu
        u.created_height, u.created_at, u.coinbase, true
 FROM chain.utxo_output o
 JOIN state.utxo u ON u.chain = o.chain AND u.txid = o.txid AND u.vout = o.vout
-WHERE {IN_SPAN.format("o")} AND o.tx_index = 0 AND o.spendable
+WHERE {IN_BLOCKS.format("o")} AND o.tx_index = 0 AND o.spendable
 """
 
 _REMOVE = f"""
 DELETE FROM state.utxo u USING state.spent_output s
-WHERE {IN_SPAN.format("s")} AND u.chain = :chain
+WHERE {IN_BLOCKS.format("s")} AND u.chain = :chain
   AND u.txid = s.prev_txid AND u.vout = s.prev_vout AND u.created_height = s.created_height
 """
 
@@ -72,7 +72,7 @@ _MERGE_CREATED_DAILY = f"""
 MERGE INTO state.created_output_daily target USING (
     SELECT o.day, o.tx_index = 0 AS coinbase, :sign * sum(o.value) AS value,
            :sign * count(*) AS outputs
-    FROM chain.utxo_output o WHERE {IN_SPAN.format("o")} AND o.spendable
+    FROM chain.utxo_output o WHERE {IN_BLOCKS.format("o")} AND o.spendable
     GROUP BY 1, 2
 ) change
 ON target.chain = :chain AND target.day = change.day AND target.coinbase = change.coinbase
@@ -95,7 +95,7 @@ MERGE INTO state.spent_output_daily target USING (
                extract(epoch FROM b.block_at - s.created_at)::bigint AS age
         FROM state.spent_output s
         JOIN chain.block b ON b.chain = s.chain AND b.height = s.height
-        WHERE {IN_SPAN.format("s")}
+        WHERE {IN_BLOCKS.format("s")}
     ) aged
     GROUP BY day, created_day, coinbase, overwritten
 ) change
@@ -119,15 +119,15 @@ _RESTORE_SPENT = f"""
 INSERT INTO state.utxo (chain, txid, vout, value, address, created_height, created_at, coinbase)
 SELECT s.chain, s.prev_txid, s.prev_vout, s.value, s.address, s.created_height, s.created_at,
        s.coinbase
-FROM state.spent_output s WHERE {IN_SPAN.format("s")} AND s.created_height < :first
+FROM state.spent_output s WHERE {IN_BLOCKS.format("s")} AND s.created_height < :first
 """
 
-_FORGET_SPENT = f"DELETE FROM state.spent_output s WHERE {IN_SPAN.format('s')}"
+_FORGET_SPENT = f"DELETE FROM state.spent_output s WHERE {IN_BLOCKS.format('s')}"
 
 _REPEATED_COINBASE = f"""
 SELECT min(height) FROM (
     SELECT o.height, row_number() OVER (PARTITION BY o.txid, o.vout ORDER BY o.height) AS turn
-    FROM chain.utxo_output o WHERE {IN_SPAN.format("o")} AND o.tx_index = 0
+    FROM chain.utxo_output o WHERE {IN_BLOCKS.format("o")} AND o.tx_index = 0
 ) coinbases WHERE turn > 1
 """
 

@@ -290,8 +290,9 @@ def thin(connection: Connection, table: Table, closed_before: date) -> int:
     """Keep of each open day only the last revision of each hour; return the rows deleted.
 
     A revision that ended while its day was still open was an interim value. Of such revisions
-    of one row within one hour the last stays and takes over the span of the others, so `as_of`
-    has no hole. What readers saw of a closed day is kept in full.
+    of one row that began within one hour the last stays and takes over the span of the others,
+    so `as_of` has no hole and tells the end of each hour as before. What readers saw of a closed
+    day is kept in full.
 
     Args:
         connection: In a transaction.
@@ -304,10 +305,11 @@ def thin(connection: Connection, table: Table, closed_before: date) -> int:
         text(
             "CREATE TEMP TABLE interim ON COMMIT DROP AS SELECT ctid AS place, known_from,"
             " min(known_from) OVER whole_hour AS since,"
-            " known_to = max(known_to) OVER whole_hour AS kept"
+            " known_from = max(known_from) OVER whole_hour AS kept"
             f" FROM {name} WHERE day < :closed_before"
             " AND known_to <= (day + 1)::timestamp AT TIME ZONE 'UTC'"
-            f" WINDOW whole_hour AS (PARTITION BY {key}, date_trunc('hour', known_to))"
+            # By its end it would be another hour, whose end the one before it was served at.
+            f" WINDOW whole_hour AS (PARTITION BY {key}, date_trunc('hour', known_from))"
         ),
         {"closed_before": closed_before},
     )
