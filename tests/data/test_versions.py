@@ -122,7 +122,7 @@ def empty(engine):
 
 
 def test_as_of_every_revision_says_what_was_served_then(warehouse):
-    @given(st.lists(st.tuples(ROWS, STEPS), max_size=6))
+    @given(st.lists(st.tuples(ROWS, STEPS), min_size=1, max_size=4))
     def holds(revisions):
         empty(warehouse)
         now, last, served = MORNING, None, []
@@ -176,30 +176,49 @@ def test_readers_never_see_half_a_window(warehouse):
     assert len({tuple(window) for window in seen}) > 1
 
 
-REVISIONS = st.lists(st.tuples(ROWS, st.integers(1, 50)), max_size=14)
+# For each holder the minutes at which its row changed; every fourth time it vanished.
+CHANGES = st.dictionaries(
+    st.sampled_from("ab"), st.lists(st.integers(1, 350), unique=True, max_size=14).map(sorted)
+)
+
+
+def remember(engine, changes):
+    """Write the history and the served rows that these changes leave; return the hours' ends."""
+    past, present = [], []
+    for holder, minutes in changes.items():
+        moments = [MORNING + timedelta(minutes=minute) for minute in minutes]
+        for number, since in enumerate(moments):
+            row = {**WINDOW, "holder": holder, "amount": number, "known_from": since}
+            if number % 4 != 3 and number + 1 < len(moments):
+                past.append({**row, "known_to": moments[number + 1]})
+            elif number % 4 != 3:
+                present.append(row)
+    with engine.begin() as connection:
+        for table, rows in ((twins(PROBE).history, past), (twins(PROBE).serving, present)):
+            if rows:
+                connection.execute(table.insert(), rows)
+    return [MORNING + timedelta(hours=h) - timedelta(microseconds=1) for h in range(1, 8)]
 
 
 def test_thinning_keeps_what_was_served_at_the_end_of_each_hour(warehouse):
-    @given(REVISIONS)
-    def holds(revisions):
+    tomorrow = DAY_ONE + timedelta(days=1)
+
+    @given(CHANGES)
+    def holds(changes):
         empty(warehouse)
-        now = MORNING
-        for rows, minutes in revisions:
-            now += timedelta(minutes=minutes)
-            published(warehouse, rows, now)
-        ends = [
-            MORNING + timedelta(hours=hour) - timedelta(microseconds=1) for hour in range(1, 13)
-        ]
+        ends = remember(warehouse, changes)
         before = [seen_at(warehouse, end) for end in ends]
         rows = len(history(warehouse))
 
         with warehouse.begin() as connection:
-            dropped = thin(connection, PROBE, DAY_ONE + timedelta(days=1))
+            dropped = thin(connection, PROBE, tomorrow)
 
         assert [seen_at(warehouse, end) for end in ends] == before
-        assert len(history(warehouse)) == rows - dropped
+        kept = history(warehouse)
+        assert len(kept) == rows - dropped
+        assert len({(row[0], row[3].hour) for row in kept}) == len(kept)  # one an hour
         with warehouse.begin() as connection:
-            assert thin(connection, PROBE, DAY_ONE + timedelta(days=1)) == 0
+            assert thin(connection, PROBE, tomorrow) == 0
 
     holds()
 

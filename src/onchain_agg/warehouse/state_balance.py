@@ -68,10 +68,11 @@ WITH moved AS (
     CROSS JOIN LATERAL (VALUES (t.recipient, t.amount), (t.sender, -t.amount)) side(address, amount)
     WHERE {in_native} AND side.address IS NOT NULL
       AND (CAST(:asset_id AS integer) IS NULL OR asset.asset_id = :asset_id)
+), change AS MATERIALIZED (
+    SELECT asset_id, day, address, :sign * sum(amount) AS delta
+    FROM moved GROUP BY asset_id, day, address HAVING sum(amount) <> 0
 )
-SELECT asset_id, day, address, :sign * sum(amount) AS delta
-FROM moved GROUP BY asset_id, day, address HAVING sum(amount) <> 0
-ORDER BY asset_id, day, address
+SELECT asset_id, day, address, delta FROM change ORDER BY asset_id, day, address
 """
 
 # Outputs without an address belong to nobody that a holder table could name.
@@ -85,13 +86,14 @@ WITH moved AS (
     SELECT s.day, s.address, -s.value
     FROM state.spent_output s
     WHERE {in_spent} AND s.address IS NOT NULL
+), change AS MATERIALIZED (
+    SELECT asset.asset_id, day, moved.address, :sign * sum(amount) AS delta
+    FROM moved
+    JOIN ops.asset ON asset.chain = :chain AND asset.address = '' AND asset.tracked
+    WHERE CAST(:asset_id AS integer) IS NULL OR asset.asset_id = :asset_id
+    GROUP BY asset.asset_id, day, moved.address HAVING sum(amount) <> 0
 )
-SELECT asset.asset_id, day, moved.address, :sign * sum(amount) AS delta
-FROM moved
-JOIN ops.asset ON asset.chain = :chain AND asset.address = '' AND asset.tracked
-WHERE CAST(:asset_id AS integer) IS NULL OR asset.asset_id = :asset_id
-GROUP BY asset.asset_id, day, moved.address HAVING sum(amount) <> 0
-ORDER BY asset.asset_id, day, moved.address
+SELECT asset_id, day, address, delta FROM change ORDER BY asset_id, day, address
 """
 
 _MERGE_DELTA = """
@@ -147,7 +149,8 @@ def _collect_changes(
     named = {"in_token": "t", "in_native": "t", "in_output": "o", "in_spent": "s"}
     conditions = {name: where.format(alias) for name, alias in named.items()}
     # A partition that was just loaded has no statistics. The planner takes it for a handful of
-    # rows, would look the asset up for each of them and sort them all: three times the work.
+    # rows, would look the asset up for each of them and sort them all: three times the work. What
+    # is materialised is planned on its own, so the last sort, of sums only, does not bring it back.
     for method in ("nestloop", "sort"):
         connection.execute(text(f"SET LOCAL enable_{method} = off"))
     connection.execute(

@@ -308,7 +308,7 @@ def thin(connection: Connection, table: Table, closed_before: date) -> int:
             " known_from = max(known_from) OVER whole_hour AS kept"
             f" FROM {name} WHERE day < :closed_before"
             " AND known_to <= (day + 1)::timestamp AT TIME ZONE 'UTC'"
-            # By its end it would be another hour, whose end the one before it was served at.
+            # Not by its end: what was served as an hour began would lose to a later revision.
             f" WINDOW whole_hour AS (PARTITION BY {key}, date_trunc('hour', known_from))"
         ),
         {"closed_before": closed_before},
