@@ -25,16 +25,16 @@ settings.register_profile(
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
-CHECKOUT = Path(__file__).parents[1]
+_CHECKOUT = Path(__file__).parents[1]
+REAL_DATA = Path(os.environ.get("ONCHAIN_AGG_REAL_DATA", _CHECKOUT / "../shared/data"))
 
 
 @pytest.fixture(scope="session")
 def real_data():
     """Return the folder of real chain data, or skip."""
-    folder = Path(os.environ.get("ONCHAIN_AGG_REAL_DATA", CHECKOUT / "../shared/data"))
-    if not folder.is_dir():
-        pytest.skip(f"no real data at {folder}; set ONCHAIN_AGG_REAL_DATA to its folder")
-    return folder
+    if not REAL_DATA.is_dir():
+        pytest.skip(f"no real data at {REAL_DATA}; set ONCHAIN_AGG_REAL_DATA to its folder")
+    return REAL_DATA
 
 
 @pytest.fixture(scope="session")

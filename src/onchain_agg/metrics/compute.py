@@ -116,7 +116,8 @@ def backfill(
         last_day: Newest day.
         force: Compute also where the inputs are the same; equal rows still stay as they are.
     """
-    with engine.begin() as connection:
+    # A publish that runs would collide with a ledger row that changes after its snapshot.
+    with publishing(engine, dataset.name, scope) as connection:
         days = [d for d in applied_days(connection, scope, first_day) if d <= last_day]
         if force:
             columns = WINDOW.c
@@ -151,7 +152,7 @@ def _publish(
         at = versions.next_clock(last, _time(connection, clock))
         change = _compare(connection, dataset, window, at)
         if window.is_empty:
-            ledger.forget(connection, dataset.name, scope, day)
+            ledger.forget(connection, dataset.name, scope, day, at)
         else:
             is_new = before is None or change.arrived or change.moved
             entry = ledger.Entry(

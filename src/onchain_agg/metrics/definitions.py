@@ -118,7 +118,8 @@ def _sync_assets(connection: Connection, chain: Chain, assets: list[Asset]) -> l
         asset_id = _upsert(connection, chain, address, values)
         if row is None or not row.tracked:
             _add_balances(connection, chain, asset_id)
-        dirty_from.append(asset.start_block)
+        # A first block that moved changes what is complete between the old place and the new.
+        dirty_from.append(min(asset.start_block, row.start_block if row else asset.start_block))
         changes.append(f"asset {asset.symbol} of {chain.name}: {'edited' if row else 'new'}")
     for address, row in stored.items():
         if row.tracked and address not in wanted:

@@ -63,7 +63,7 @@ def plan(
 
     Raises:
         ConfigError: *first* lies above *last*, or below the source's first block.
-        NodeBehindError: The source does not reach *last*.
+        NodeBehindError: The source does not reach *last*, or *first* where no *last* is given.
         WrongChainError: The source serves another chain.
     """
     source.check_chain()
@@ -73,9 +73,10 @@ def plan(
         _log.error("%s Rebuilding now.", error)
         resolve_fork(engine, chain, source, rebuild=True)
     tip = source.tip().height
-    if last is not None and last > tip:
+    highest = first if last is None else last
+    if highest is not None and highest > tip:
         raise NodeBehindError(
-            f"{chain.name}: block {last} was asked for, but the source ends at {tip}."
+            f"{chain.name}: block {highest} was asked for, but the source ends at {tip}."
             f" Wait for the node, or ask for {tip} at most."
         )
     last = tip if last is None else last

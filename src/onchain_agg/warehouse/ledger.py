@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, delete, func, select, text
+from sqlalchemy import Connection, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from onchain_agg.warehouse.tables.ops import WINDOW
@@ -74,12 +74,16 @@ def write(connection: Connection, entry: Entry) -> None:
     )
 
 
-def forget(connection: Connection, dataset: str, scope: str, day: date) -> None:
-    """Delete the row of a window that has no blocks any more."""
+def forget(connection: Connection, dataset: str, scope: str, day: date, at: datetime) -> None:
+    """Delete the row of a window that has no blocks any more.
+
+    The publish clock *at* which its rows went must outlive it, so the newest window takes it over.
+    """
     columns = WINDOW.c
-    connection.execute(
-        delete(WINDOW).where(columns.dataset == dataset, columns.scope == scope, columns.day == day)
-    )
+    same = columns.dataset == dataset, columns.scope == scope
+    connection.execute(delete(WINDOW).where(*same, columns.day == day))
+    newest = select(func.max(columns.day)).where(*same).scalar_subquery()
+    connection.execute(update(WINDOW).where(*same, columns.day == newest).values(computed_at=at))
 
 
 def last_clock(connection: Connection, dataset: str, scope: str) -> datetime | None:

@@ -1,0 +1,68 @@
+"""Runs the benchmarks and prints one report; see README.md beside this file.
+
+``python -m benchmarks`` runs those that have targets; ``python -m benchmarks NAME …`` runs the ones
+named, which may also be a closer look at one part.
+"""
+# ruff: noqa: INP001, T201 - run from the repository; it prints its result.
+
+import argparse
+import runpy
+import sys
+import textwrap
+import time
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from benchmarks.measuring import Result
+from tests.nodes import anvil, evm_contracts
+
+WITH_TARGETS = ("evm_events", "balance_delta", "bitcoin_tables", "history_bytes")
+CLOSER_LOOKS = ("evm_fetch", "bitcoin_parse", "load")
+_NEED_ANVIL = ("evm_events", "evm_fetch")
+_VERDICTS = {True: "met", False: "NOT MET", None: ""}
+
+
+def main() -> None:
+    """Run what was asked for; a missed target is a line of the report, not a failure."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "name", nargs="*", choices=[*WITH_TARGETS, *CLOSER_LOOKS], default=WITH_TARGETS
+    )
+    names: Sequence[str] = parser.parse_args().name
+    for name in names:
+        if name in _NEED_ANVIL and (reason := anvil.available() or evm_contracts.available()):
+            print(f"\n{name}: left out, because {reason}")
+        elif name in CLOSER_LOOKS:
+            sys.argv = [name]
+            runpy.run_module(f"benchmarks.{name}", run_name="__main__")
+        else:
+            _report(name)
+
+
+def _report(name: str) -> None:
+    print(f"\n{name}", flush=True)
+    started, before = time.perf_counter(), _busy_seconds()
+    for result in import_module(f"benchmarks.{name}").results():
+        _print(result)
+    seconds = time.perf_counter() - started
+    print(f"  ({seconds:.0f} s, {(_busy_seconds() - before) / seconds:.1f} cores busy)", flush=True)
+
+
+def _print(result: Result) -> None:
+    verdict = f"{_VERDICTS[result.met]:>9}  "
+    print(f"{verdict}{result.what}")
+    if result.target:
+        print(f"{'':11}target {result.target}")
+    for line in textwrap.wrap(result.figure, 88):
+        print(f"{'':11}{line}", flush=True)
+
+
+def _busy_seconds() -> float:
+    """Return the seconds that all cores have worked, for whomever."""
+    user, nice, system = map(int, Path("/proc/stat").read_text().split()[1:4])
+    return (user + nice + system) / 100
+
+
+if __name__ == "__main__":
+    main()
