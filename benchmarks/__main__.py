@@ -10,7 +10,6 @@ import runpy
 import sys
 import textwrap
 import time
-from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
@@ -29,8 +28,7 @@ def main() -> None:
     parser.add_argument(
         "name", nargs="*", choices=[*WITH_TARGETS, *CLOSER_LOOKS], default=WITH_TARGETS
     )
-    names: Sequence[str] = parser.parse_args().name
-    for name in names:
+    for name in parser.parse_args().name:
         if name in _NEED_ANVIL and (reason := anvil.available() or evm_contracts.available()):
             print(f"\n{name}: left out, because {reason}")
         elif name in CLOSER_LOOKS:

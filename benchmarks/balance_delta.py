@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from random import Random
 
-from benchmarks.made_transfers import HOLDER_SQL, Moved, one_block
+from benchmarks.made_transfers import Moved, fill_balances, one_block
 from benchmarks.measuring import Result, Server, Spent, median, running_server, track
 from sqlalchemy import Engine, text
 
@@ -48,29 +48,20 @@ def _fill(engine: Engine) -> None:
     apply_blocks(engine, _CHAIN, final_height=-1)
     with engine.begin() as connection:
         track(connection, _CHAIN.name, [f"0x{_TOKEN.hex()}"])
-        connection.execute(
-            text(
-                "INSERT INTO state.balance (asset_id, address, balance)"
-                f" SELECT asset_id, {HOLDER_SQL}, trunc(1e24 / (1 + n))"  # noqa: S608 - names of our own
-                " FROM ops.asset, generate_series(0, :holders - 1) n WHERE address = :token"
-            ),
-            {"holders": HOLDERS, "token": _TOKEN},
-        )
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("VACUUM ANALYZE state.balance"))
+        fill_balances(connection, [_TOKEN], HOLDERS)
 
 
 def _delta(server: Server, engine: Engine, height: int, random: Random) -> tuple[Spent, Spent]:
     transfers = [
-        Moved(_TOKEN, random.randrange(HOLDERS), random.randrange(HOLDERS), random.randrange(10**18))
+        Moved(
+            _TOKEN, random.randrange(HOLDERS), random.randrange(HOLDERS), random.randrange(10**18)
+        )
         for _ in range(TRANSFERS)
     ]
     block = one_block(_CHAIN.name, height, _START + height * timedelta(seconds=12), transfers)
     # A checkpoint before each would make every delta write whole pages; the server's own are rare.
     load = server.measure(lambda: ingest.store(engine, _CHAIN, block), settled=False)
-    apply = server.measure(
-        lambda: apply_blocks(engine, _CHAIN, final_height=-1), settled=False
-    )
+    apply = server.measure(lambda: apply_blocks(engine, _CHAIN, final_height=-1), settled=False)
     with engine.connect() as connection:
         tip = connection.scalar(text("SELECT height FROM state.tip"))
     if tip != height:

@@ -103,5 +103,9 @@ def _transaction(
     version, lock_time = struct.pack("<i", 2), struct.pack("<I", 0)
     txid = sha256d(version + body + lock_time)
     wallet.unspent += ((txid, vout) for vout in range(len(outputs)))
-    raw = version + b"\x00\x01" + body + witness + lock_time if witness else version + body + lock_time
+    raw = (
+        version + b"\x00\x01" + body + witness + lock_time
+        if witness
+        else version + body + lock_time
+    )
     return raw, txid

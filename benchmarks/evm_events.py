@@ -9,12 +9,22 @@ second part adds balances, for few and for many holders.
 from collections.abc import Callable, Iterator
 
 from benchmarks.evm_fetch import BuiltChain, built_chain, bytes_only, recorded, source, web3_logs
-from benchmarks.measuring import Result, Server, Spent, interleaved, median, running_server, track
+from benchmarks.measuring import (
+    Result,
+    Server,
+    Spent,
+    interleaved,
+    median,
+    peak_megabytes,
+    running_server,
+    track,
+)
 from sqlalchemy import Engine, text
 
 from onchain_agg.chains import chain_named
 from onchain_agg.warehouse import ingest
 from onchain_agg.warehouse.apply import apply_blocks
+from onchain_agg.warehouse.engine import engine_for
 
 BLOCKS = 500
 ROUNDS = 3
@@ -22,6 +32,7 @@ HOLDERS = (2_000, 50_000)
 EVENTS_A_SECOND = 60_000
 AT_MOST_FETCHING = 2.0
 LESS_CPU_THAN_WEB3 = 40.0
+MOST_GROWTH = 1.25
 _CHAIN = chain_named("anvil")
 
 
@@ -32,6 +43,7 @@ def results() -> Iterator[Result]:
             with built_chain(BLOCKS, holders) as chain:
                 if holders == HOLDERS[0]:
                     yield from _loading(server, chain)
+                    yield _memory(server, chain)
                 yield _with_balances(server, chain, holders)
 
 
@@ -77,6 +89,33 @@ def _with_balances(server: Server, chain: BuiltChain, holders: int) -> Result:
         f" PostgreSQL {spent.server:.2f} s)",
         met=speed >= EVENTS_A_SECOND,
     )
+
+
+def _memory(server: Server, chain: BuiltChain) -> Result:
+    """Return how the peak of a process that loads and applies grows with its range."""
+    peaks = []
+    for blocks in (BLOCKS // 10, BLOCKS):
+        with server.fresh() as engine:
+            with engine.begin() as connection:
+                track(connection, _CHAIN.name, chain.coins)
+            url = engine.url.render_as_string(hide_password=False)
+            last = chain.first + blocks - 1
+            peaks.append(peak_megabytes(load_and_apply, url, chain.url, chain.first, last))
+    growth = peaks[1] / peaks[0]
+    return Result(
+        f"EVM: peak memory for {BLOCKS} blocks over {BLOCKS // 10}",
+        f"the batch bounds it: at most {MOST_GROWTH} x",
+        f"{growth:.2f} x ({peaks[0]:.0f} and {peaks[1]:.0f} MB)",
+        met=growth <= MOST_GROWTH,
+    )
+
+
+def load_and_apply(url: str, node: str, first: int, last: int) -> None:
+    """Load blocks *first* to *last* of *node* into the database and apply them."""
+    engine = engine_for(url)
+    ingest.load(engine, _CHAIN, source(node, "logs"), first, last)
+    _apply(engine)
+    engine.dispose()
 
 
 def _loaded(

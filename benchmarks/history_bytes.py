@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from random import Random
 
-from benchmarks.made_transfers import HOLDER_SQL, Moved, one_block
+from benchmarks.made_transfers import Moved, fill_balances, one_block
 from benchmarks.measuring import MEGABYTE, Result, running_server, track
 from sqlalchemy import Engine, text
 
@@ -59,15 +59,7 @@ def _fill(engine: Engine) -> None:
     tokens = [_token(1_000 + n) for n in range(ASSETS)]
     with engine.begin() as connection:
         track(connection, _CHAIN.name, [f"0x{token.hex()}" for token in tokens])
-        connection.execute(
-            text(
-                "INSERT INTO state.balance (asset_id, address, balance)"
-                f" SELECT asset_id, {HOLDER_SQL}, trunc(1e24 / (1 + n))"  # noqa: S608 - names of our own
-                " FROM ops.asset, generate_series(0, :holders - 1) n WHERE address = ANY(:tokens)"
-            ),
-            {"holders": HOLDERS, "tokens": tokens},
-        )
-        connection.execute(text("ANALYZE state.balance"))
+        fill_balances(connection, tokens, HOLDERS)
 
 
 def _refresh(engine: Engine, height: int, random: Random) -> None:

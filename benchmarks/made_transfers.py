@@ -1,4 +1,4 @@
-"""Token transfers made without a node, and holders that SQL can make too."""
+"""Token transfers and holders made without a node."""
 # ruff: noqa: INP001 - run from the repository, never installed.
 
 from collections.abc import Sequence
@@ -7,11 +7,17 @@ from datetime import datetime
 from hashlib import sha256
 
 import pyarrow as pa
+from sqlalchemy import Connection, text
 
 from onchain_agg.sources.batch import SCHEMAS, Batch
 
-# The same address in SQL, of a number in column n.
-HOLDER_SQL = "substring(sha256(CAST(CAST(n AS text) AS bytea)) FOR 20)"
+# The address is the one that `holder` gives; balances fall off as wealth does.
+_FILL = text(
+    "INSERT INTO state.balance (asset_id, address, balance)"
+    " SELECT asset_id, substring(sha256(CAST(CAST(n AS text) AS bytea)) FOR 20),"
+    " trunc(1e24 / (1 + n)) FROM ops.asset, generate_series(0, :holders - 1) n"
+    " WHERE address = ANY(:tokens)"
+)
 
 
 @dataclass(frozen=True)
@@ -22,6 +28,12 @@ class Moved:
     sender: int
     recipient: int
     amount: int
+
+
+def fill_balances(connection: Connection, tokens: Sequence[bytes], holders: int) -> None:
+    """Give that many numbered holders a balance of each of *tokens*, which must be assets."""
+    connection.execute(_FILL, {"holders": holders, "tokens": list(tokens)})
+    connection.execute(text("ANALYZE state.balance"))
 
 
 def holder(number: int) -> bytes:

@@ -81,9 +81,7 @@ class Server:
             self._run("CHECKPOINT")
         wall, client, server = time.perf_counter(), time.process_time(), self._cpu()
         run()
-        return Spent(
-            time.perf_counter() - wall, time.process_time() - client, self._cpu() - server
-        )
+        return Spent(time.perf_counter() - wall, time.process_time() - client, self._cpu() - server)
 
     def _cpu(self) -> float:
         """Return the CPU seconds of the server: its processes', and those that have ended."""

@@ -81,9 +81,10 @@ def run_until_it_survives(engine, chain, node, blocks, growth):
 
 
 def test_a_run_killed_again_and_again_ends_in_the_tables_of_one_clean_run(warehouse, family):
-    node = FakeNode(family, branch(family, 5), chunk=2)
+    node = FakeNode(family, branch(family, 3), chunk=2)
 
-    died = run_until_it_survives(warehouse, family, node, node.blocks, growth=4)
+    # One step later each time, so some run dies right before and another right after each commit.
+    died = run_until_it_survives(warehouse, family, node, node.blocks, growth=1)
 
     assert died > 10
     assert scalar(warehouse, "SELECT count(*) FROM ops.dirty") == 0
@@ -96,7 +97,7 @@ def test_a_reorganisation_killed_again_and_again_ends_in_the_other_branch(wareho
     bring_up_to_date(warehouse, family, FakeNode(family, [*trunk, *old]))
     node = FakeNode(family, [*trunk, *new])
 
-    died = run_until_it_survives(warehouse, family, node, [*trunk, *old, *new], growth=5)
+    died = run_until_it_survives(warehouse, family, node, [*trunk, *old, *new], growth=3)
 
     assert died > 10
     assert scalar(warehouse, "SELECT count(*) FROM ops.dirty") == 0

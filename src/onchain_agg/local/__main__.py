@@ -15,7 +15,7 @@ from onchain_agg.errors import ConfigError, OnchainAggError
 from onchain_agg.local import processes
 from onchain_agg.local.environment import Site, airflow_environment, dag_folder
 from onchain_agg.local.follow import RunFailedError
-from onchain_agg.local.inputs import Input, Request, checked
+from onchain_agg.local.inputs import Input, Request, check_source, checked
 from onchain_agg.local.job import prepared_warehouse, run_job, start_airflow
 from onchain_agg.local.rest import AirflowApi
 from onchain_agg.metrics.summary import summary
@@ -68,6 +68,8 @@ def main() -> None:
 def run(dags: str, **request: str) -> None:
     """Load an input through the DAGs, print what came out, and stop Airflow again."""
     given = checked(Request(**request))
+    if given:
+        check_source(given)
     folder, settings = dag_folder(dags), load_settings()
     # A log has no width of its own; the tables need this much.
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
@@ -90,6 +92,8 @@ def run(dags: str, **request: str) -> None:
 def up(port: int, dags: str, **request: str) -> None:
     """Start Airflow with its pages and leave it running."""
     given = checked(Request(**request))
+    if given:
+        check_source(given)
     folder, settings = dag_folder(dags), load_settings()
     inputs: tuple[Input, ...] = (given,) if given else ()
     with prepared_warehouse(settings):

@@ -83,6 +83,25 @@ def checked(request: Request) -> Input | None:
     return Input(chain=chain.name, connection=connection, first=first, last=last)
 
 
+def check_source(given: Input) -> None:
+    """Ask the input's node or files once, so that a wrong one is told before anything starts.
+
+    Raises:
+        ConfigError: It serves another chain, or the range cannot be.
+        SourceError: It does not answer, or does not reach the range.
+    """
+    # Only a given input pays for the decoders.
+    from onchain_agg.sources.opening import open_source  # noqa: PLC0415
+    from onchain_agg.warehouse.ingest import check_range  # noqa: PLC0415
+
+    chain = chain_named(given.chain)
+    host, extra = given.connection.get("host"), given.connection.get("extra", {})
+    blocks = Path(extra["blocks"]) if "blocks" in extra else None
+    source = open_source(chain, endpoints=[host] if host else (), blocks=blocks)
+    source.check_chain()
+    check_range(chain, source, given.first, given.last)
+
+
 @contextmanager
 def sample_inputs(home: Path) -> Iterator[tuple[Input, ...]]:
     """Serve the packaged sample and yield its two inputs; writes the genesis file under *home*."""

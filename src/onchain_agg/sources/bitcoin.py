@@ -3,7 +3,6 @@
 Knows neither SQL nor Airflow. Both sources yield the same batches for the same blocks.
 """
 
-import logging
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
@@ -29,9 +28,7 @@ from onchain_agg.sources.bitcoin_parse import (
     parse_header,
 )
 from onchain_agg.sources.block_index import BlockIndex, index_blocks
-from onchain_agg.sources.rpc import Endpoint, RefusedError, Rpc, TooLargeError, decoder_of
-
-log = logging.getLogger(__name__)
+from onchain_agg.sources.rpc import RefusedError, Rpc, TooLargeError, decoder_of
 
 # Before any block's size is known; the next requests follow the sizes seen.
 _FIRST_REQUEST_BLOCKS = 4
@@ -155,25 +152,16 @@ class BitcoinRpcSource:
             WrongChainError: An endpoint serves another chain.
             SourceError: No endpoint answers.
         """
-        reachable: list[Endpoint] = []
-        refusal: SourceError | None = None
-        for one in self._rpc.each():
-            try:
-                served = one.ask([("getblockhash", (0,))], _TEXT, self.chain.name).results[0]
-            except SourceError as error:
-                log.warning("Going on without an endpoint. %s", error)
-                refusal = error
-                continue
-            if served != self.chain.genesis_hash:
-                raise WrongChainError(
-                    f"Connection {self.chain.conn_id!r} serves a chain that starts from block "
-                    f"{served}, but {self.chain.name} starts from {self.chain.genesis_hash}. "
-                    f"Point the connection at a {self.chain.name} node."
-                )
-            reachable += one.endpoints
-        if not reachable and refusal is not None:
-            raise refusal
-        self._rpc = self._rpc.only(reachable)
+        self._rpc = self._rpc.answering(self._check_endpoint)
+
+    def _check_endpoint(self, one: Rpc) -> None:
+        served = one.ask([("getblockhash", (0,))], _TEXT, self.chain.name).results[0]
+        if served != self.chain.genesis_hash:
+            raise WrongChainError(
+                f"Connection {self.chain.conn_id!r} serves a chain that starts from block "
+                f"{served}, but {self.chain.name} starts from {self.chain.genesis_hash}. "
+                f"Point the connection at a {self.chain.name} node."
+            )
 
     def first_height(self) -> int:
         """Return the lowest block that the node keeps: above 0 where it is pruned."""

@@ -4,7 +4,6 @@ Two contents: ``full`` reads blocks, transactions, receipts and traces; ``logs``
 token transfers only, which is all that a chain without published native balances needs.
 """
 
-import logging
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,18 +13,17 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from onchain_agg.chains.definition import EvmChain
-from onchain_agg.errors import ForkError, NodeBehindError, SourceError, WrongChainError
+from onchain_agg.errors import ForkError, NodeBehindError, WrongChainError
 from onchain_agg.sources.batch import Batch, BlockRef
 from onchain_agg.sources.evm_columns import from_hex, number
 from onchain_agg.sources.evm_fetch import TraceCall, Ways, fetch_full, fetch_logs, ways_of
 from onchain_agg.sources.evm_json import HEADER, TEXT, Header
 from onchain_agg.sources.evm_tables import tables_of
-from onchain_agg.sources.rpc import Endpoint, RefusedError, Rpc
+from onchain_agg.sources.rpc import RefusedError, Rpc
 
 Content = Literal["full", "logs"]
 Traces = TraceCall | Literal["auto", "off"]
 
-log = logging.getLogger(__name__)
 
 # Three ranges are under way while the reader works on a fourth, so that the node, the decoding and
 # the reader overlap. Memory holds about that many answers of the target size.
@@ -74,26 +72,17 @@ class EvmSource:
             WrongChainError: An endpoint serves another chain.
             SourceError: No endpoint answers.
         """
-        reachable: list[Endpoint] = []
-        refusal: SourceError | None = None
-        for one in self._rpc.each():
-            try:
-                served = number(one.ask([("eth_chainId", ())], TEXT, self.chain.name).results[0])
-            except SourceError as error:
-                log.warning("Going on without an endpoint. %s", error)
-                refusal = error
-                continue
-            if served != self.chain.chain_id:
-                raise WrongChainError(
-                    f"Connection {self.chain.conn_id!r} serves chain id {served}, but "
-                    f"{self.chain.name} is {self.chain.chain_id}. Point the connection at a "
-                    f"{self.chain.name} node."
-                )
-            reachable += one.endpoints
-        if not reachable and refusal is not None:
-            raise refusal
-        self._rpc = self._rpc.only(reachable)
+        self._rpc = self._rpc.answering(self._check_endpoint)
         self._checked = True
+
+    def _check_endpoint(self, one: Rpc) -> None:
+        served = number(one.ask([("eth_chainId", ())], TEXT, self.chain.name).results[0])
+        if served != self.chain.chain_id:
+            raise WrongChainError(
+                f"Connection {self.chain.conn_id!r} serves chain id {served}, but "
+                f"{self.chain.name} is {self.chain.chain_id}. Point the connection at a "
+                f"{self.chain.name} node."
+            )
 
     def first_height(self) -> int:
         """Return 0; a node without old history says so when it is read."""

@@ -4,6 +4,7 @@ Knows nothing of blocks: the caller brings the decoder of its answers. An endpoi
 a key, so only its masked form is ever shown.
 """
 
+import logging
 import re
 import threading
 import time
@@ -16,7 +17,7 @@ import msgspec
 import urllib3
 
 from onchain_agg.errors import ConfigError, SourceError
-from onchain_agg.sources.evm_faults import Fault, FaultKind, fault_of_error, fault_of_status
+from onchain_agg.sources.rpc_faults import Fault, FaultKind, fault_of_error, fault_of_status
 
 T = TypeVar("T")
 
@@ -68,6 +69,8 @@ class HttpAnswer:
     retry_after: str | None = None
     date: str | None = None
 
+
+log = logging.getLogger(__name__)
 
 # Posts a body to a URL. Raises OSError or urllib3's HTTPError where no answer came.
 Send = Callable[[str, bytes], HttpAnswer]
@@ -151,6 +154,30 @@ class Rpc:
     def each(self) -> list["Rpc"]:
         """Return one client per endpoint, which fails over to no other."""
         return [self.only([endpoint]) for endpoint in self.endpoints]
+
+    def answering(self, check: Callable[["Rpc"], None]) -> "Rpc":
+        """Return a client of the endpoints that answer *check*; the others are told and left out.
+
+        Raises:
+            SourceError: None answers. Any other error of *check* passes.
+        """
+        reachable: list[Endpoint] = []
+        faults: list[SourceError] = []
+        for one in self.each():
+            try:
+                check(one)
+            except SourceError as error:
+                faults.append(error)
+            else:
+                reachable += one.endpoints
+        told = " ".join(map(str, faults))
+        if not reachable:
+            raise SourceError(f"{told} Start the node or correct its address.") from faults[0]
+        if faults:
+            log.warning(
+                "Going on with %d of %d endpoints. %s", len(reachable), len(self.endpoints), told
+            )
+        return self.only(reachable)
 
     def only(self, endpoints: Sequence[Endpoint]) -> "Rpc":
         """Return a client of just those *endpoints*; it shares their rate limits."""

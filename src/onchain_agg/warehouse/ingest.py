@@ -72,22 +72,40 @@ def plan(
     except ReorgTooDeepError as error:
         _log.error("%s Rebuilding now.", error)
         resolve_fork(engine, chain, source, rebuild=True)
-    tip = source.tip().height
+    check_range(chain, source, first, last)
+    last = source.tip().height if last is None else last
+    with engine.connect() as connection:
+        if first is None:
+            first = _default_first(connection, chain, source)
+        rows = connection.execute(_MISSING, {"chain": chain.name, "first": first, "last": last})
+        missing = [(row.first, row.last) for row in rows]
+    return list(_split(missing, chain.batch_blocks))
+
+
+def check_range(chain: Chain, source: BlockSource, first: int | None, last: int | None) -> None:
+    """Return where *source* has the blocks *first* to *last*; None is where it begins or ends.
+
+    Raises:
+        ConfigError: *first* lies above *last*, or below the source's first block.
+        NodeBehindError: The source ends before *last*, or before *first* where no *last* is given.
+    """
+    if first is not None and last is not None and first > last:
+        raise ConfigError(
+            f"{chain.name}: the range {first} to {last} is empty. FROM must not exceed TO."
+        )
     highest = first if last is None else last
-    if highest is not None and highest > tip:
+    if highest is None:
+        return
+    lowest, tip = source.first_height(), source.tip().height
+    if first is not None and first < lowest:
+        raise ConfigError(
+            f"{chain.name}: block {first} was asked for, but the source starts at {lowest}."
+        )
+    if highest > tip:
         raise NodeBehindError(
             f"{chain.name}: block {highest} was asked for, but the source ends at {tip}."
             f" Wait for the node, or ask for {tip} at most."
         )
-    last = tip if last is None else last
-    with engine.connect() as connection:
-        if first is None:
-            first = _default_first(connection, chain, source)
-        else:
-            _check_range(chain, source, first, last)
-        rows = connection.execute(_MISSING, {"chain": chain.name, "first": first, "last": last})
-        missing = [(row.first, row.last) for row in rows]
-    return list(_split(missing, chain.batch_blocks))
 
 
 def load(
@@ -197,18 +215,6 @@ def _default_first(connection: Connection, chain: Chain, source: BlockSource) ->
         return 0
     starts = [asset.start_block for asset in chain.tracked_assets]
     return max(source.first_height(), min(starts, default=0))
-
-
-def _check_range(chain: Chain, source: BlockSource, first: int, last: int) -> None:
-    if first > last:
-        raise ConfigError(
-            f"{chain.name}: the range {first} to {last} is empty. FROM must not exceed TO."
-        )
-    lowest = source.first_height()
-    if first < lowest:
-        raise ConfigError(
-            f"{chain.name}: block {first} was asked for, but the source starts at {lowest}."
-        )
 
 
 def _split(ranges: list[tuple[int, int]], size: int) -> Iterator[tuple[int, int]]:

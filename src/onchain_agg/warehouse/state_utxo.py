@@ -54,10 +54,16 @@ JOIN state.utxo u ON u.chain = o.chain AND u.txid = o.txid AND u.vout = o.vout
 WHERE {IN_BLOCKS.format("o")} AND o.tx_index = 0 AND o.spendable
 """
 
+# Not from state.spent_output: a partition that was just loaded has no statistics, and the planner
+# would compare every unspent output with every spent one.
 _REMOVE = f"""
-DELETE FROM state.utxo u USING state.spent_output s
-WHERE {IN_BLOCKS.format("s")} AND u.chain = :chain
-  AND u.txid = s.prev_txid AND u.vout = s.prev_vout AND u.created_height = s.created_height
+DELETE FROM state.utxo u USING (
+    SELECT prev_txid, prev_vout FROM spent WHERE NOT in_span
+    UNION ALL
+    SELECT o.txid, o.vout FROM chain.utxo_output o
+    WHERE {IN_BLOCKS.format("o")} AND o.tx_index = 0 AND o.spendable
+) s
+WHERE u.chain = :chain AND u.txid = s.prev_txid AND u.vout = s.prev_vout
 """
 
 _INSERT = """
@@ -151,6 +157,7 @@ def spend_and_create(connection: Connection, span: Span) -> None:
     connection.execute(text("CREATE INDEX ON created (txid, vout)"))
     connection.execute(text("ANALYZE created"))
     connection.execute(text(_SPENT), values)
+    connection.execute(text("ANALYZE spent"))
     unknown = connection.execute(text(_UNKNOWN)).first()
     if unknown is not None:
         raise SourceError(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from onchain_agg.sources.evm_faults import FaultKind, fault_of_error, fault_of_status, wait_of
+from onchain_agg.sources.rpc_faults import FaultKind, fault_of_error, fault_of_status, wait_of
 
 
 @pytest.mark.parametrize(
