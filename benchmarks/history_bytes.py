@@ -89,4 +89,9 @@ def _history(engine: Engine, name: str) -> tuple[int, int]:
 
 def _thin(engine: Engine, name: str) -> None:
     with engine.begin() as connection:
-        versions.thin(connection, dataset_named(name).table, (_START + timedelta(days=1)).date())
+        versions.thin(
+            connection,
+            dataset_named(name).table,
+            _START.date(),
+            (_START + timedelta(days=1)).date(),
+        )

@@ -211,14 +211,14 @@ def test_thinning_keeps_what_was_served_at_the_end_of_each_hour(warehouse):
         rows = len(history(warehouse))
 
         with warehouse.begin() as connection:
-            dropped = thin(connection, PROBE, tomorrow)
+            dropped = thin(connection, PROBE, date(2000, 1, 1), tomorrow)
 
         assert [seen_at(warehouse, end) for end in ends] == before
         kept = history(warehouse)
         assert len(kept) == rows - dropped
         assert len({(row[0], row[3].hour) for row in kept}) == len(kept)  # one an hour
         with warehouse.begin() as connection:
-            assert thin(connection, PROBE, tomorrow) == 0
+            assert thin(connection, PROBE, date(2000, 1, 1), tomorrow) == 0
 
     holds()
 
@@ -229,7 +229,7 @@ def test_thinning_keeps_one_revision_an_hour_and_leaves_no_hole(warehouse):
         published(warehouse, [("a", number, None)], MORNING + timedelta(minutes=minute))
 
     with warehouse.begin() as connection:
-        dropped = thin(connection, PROBE, DAY_ONE + timedelta(days=1))
+        dropped = thin(connection, PROBE, date(2000, 1, 1), DAY_ONE + timedelta(days=1))
 
     # Those of 8:00 and 8:10 were gone before nine, and that of 9:10 before ten.
     assert dropped == 3
@@ -250,7 +250,7 @@ def test_thinning_keeps_every_revision_of_a_closed_day_and_spares_recent_days(wa
     before = history(warehouse)
 
     with warehouse.begin() as connection:
-        dropped = thin(connection, PROBE, recent)
+        dropped = thin(connection, PROBE, date(2000, 1, 1), recent)
 
     assert dropped == 0
     assert history(warehouse) == before

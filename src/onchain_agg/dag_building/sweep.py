@@ -1,15 +1,15 @@
-"""The DAG that finds what no event woke: changed definitions, lost events, throttled days."""
+"""The DAGs of upkeep: what no event woke, and interim versions that nobody asks for any more."""
 
 from airflow.sdk import DAG, XComArg
 
 from onchain_agg.chains import all_chains
 from onchain_agg.dag_building.defaults import DEFAULTS
-from onchain_agg.operators.publish import sweep_dirty, waking_task
+from onchain_agg.operators.publish import sweep_dirty, thin_history, waking_task
 from onchain_agg.operators.waking import blocks_of, wake_data_sets
 
 
 def sweep_dags() -> dict[str, DAG]:
-    """Return the sweeping DAG, by id."""
+    """Return the DAGs of upkeep, by id."""
     with DAG(
         dag_id="sweep",
         schedule="*/10 * * * *",
@@ -21,7 +21,22 @@ def sweep_dags() -> dict[str, DAG]:
         doc_md=_PAGE,
     ) as dag:
         sweep_dirty(list(all_chains())) >> waking_tasks()
-    return {dag.dag_id: dag}
+    return {dag.dag_id: dag, "thin_history": _thinning_dag()}
+
+
+def _thinning_dag() -> DAG:
+    with DAG(
+        dag_id="thin_history",
+        schedule="@daily",
+        catchup=False,
+        max_active_runs=1,
+        is_paused_upon_creation=False,
+        default_args=DEFAULTS,
+        tags=["upkeep"],
+        doc_md=_THINNING_PAGE,
+    ) as dag:
+        thin_history()
+    return dag
 
 
 def waking_tasks() -> list[XComArg]:
@@ -38,4 +53,9 @@ _PAGE = """\
 Every 10 minutes, compares the definitions of assets and data sets with those that the warehouse
 was computed from, marks what they changed, and wakes the data sets of every chain that still has
 dirty days. It runs whether or not the chains are ingested.
+"""
+
+_THINNING_PAGE = """\
+An open day is published every few minutes, and each time its former values move to the history. A
+week after the day ended, the last of each hour is kept. What was served of closed days stays.
 """

@@ -59,6 +59,15 @@ def sweep_dirty(chains: Sequence[str]) -> list[str]:
     return [waking_task(chain) for chain in chains if chain in dirty]
 
 
+@task
+def thin_history() -> int:
+    """Thin the interim versions of days that ended over a week ago; return the rows deleted."""
+    from onchain_agg.metrics.upkeep import thin_history as thin  # noqa: PLC0415 - as above
+
+    with warehouse() as engine:
+        return thin(engine)
+
+
 @task.branch
 def mark_dirty() -> list[str]:
     """Mark the days ``params.from`` to ``params.to`` dirty and return the chain's waking task.

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import (
     Column,
     Connection,
+    Index,
     Label,
     MetaData,
     Select,
@@ -27,7 +28,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.schema import CreateTable
+from sqlalchemy.schema import CreateTable, SetColumnComment
 
 from onchain_agg.errors import DataSetError
 from onchain_agg.warehouse.types import DIALECT, TIME
@@ -74,6 +75,8 @@ def twins(table: Table) -> Twins:
         *_copies(table),
         Column("known_from", TIME, primary_key=True),
         until,
+        # Thinning looks at days of every chain.
+        Index(f"ix_{table.name}_day", "day"),
         schema="history",
     )
     return Twins(serving, history)
@@ -90,12 +93,9 @@ def create_tables(connection: Connection, table: Table) -> None:
     """Create the serving and history tables, their comments and the as-of view's index."""
     pair = twins(table)
     for physical in (pair.serving, pair.history):
-        connection.execute(CreateTable(physical, if_not_exists=True))
-        name = f"{physical.schema}.{physical.name}"
+        physical.create(connection, checkfirst=True)
         for column in physical.columns:
-            if column.comment:
-                comment = column.comment.replace("'", "''")
-                connection.execute(text(f"COMMENT ON COLUMN {name}.{column.name} IS '{comment}'"))
+            connection.execute(SetColumnComment(column))
 
 
 def create_view(
@@ -286,7 +286,7 @@ def as_of(connection: Connection, table: Table, moment: datetime, limit: int) ->
     return list(connection.execute(query))
 
 
-def thin(connection: Connection, table: Table, closed_before: date) -> int:
+def thin(connection: Connection, table: Table, since: date, before: date) -> int:
     """Keep of each open day only the last revision of each hour; return the rows deleted.
 
     A revision that ended while its day was still open was an interim value. Of such revisions
@@ -297,7 +297,8 @@ def thin(connection: Connection, table: Table, closed_before: date) -> int:
     Args:
         connection: In a transaction.
         table: The data set's table.
-        closed_before: Only days before this one are thinned.
+        since: Oldest day that is thinned.
+        before: Only days before this one are thinned.
     """
     name = f"history.{twins(table).history.name}"
     key = ", ".join(c.name for c in table.primary_key)
@@ -306,12 +307,12 @@ def thin(connection: Connection, table: Table, closed_before: date) -> int:
             "CREATE TEMP TABLE interim ON COMMIT DROP AS SELECT ctid AS place, known_from,"
             " min(known_from) OVER whole_hour AS since,"
             " known_from = max(known_from) OVER whole_hour AS kept"
-            f" FROM {name} WHERE day < :closed_before"
+            f" FROM {name} WHERE day >= :since AND day < :before"
             " AND known_to <= (day + 1)::timestamp AT TIME ZONE 'UTC'"
             # Not by its end: what was served as an hour began would lose to a later revision.
             f" WINDOW whole_hour AS (PARTITION BY {key}, date_trunc('hour', known_from))"
         ),
-        {"closed_before": closed_before},
+        {"since": since, "before": before},
     )
     dropped = connection.execute(
         text(f"DELETE FROM {name} h USING interim i WHERE h.ctid = i.place AND NOT i.kept")
