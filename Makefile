@@ -79,7 +79,7 @@ sample: $(READY) test-needs  ## Record the packaged sample anew from real nodes
 	@$(BIN)/python -m scripts.record_sample
 
 bench: $(READY) test-needs  ## Print speed as ratios of interleaved runs
-	@for file in benchmarks/*.py; do $(BIN)/python -m benchmarks.$$(basename $$file .py) $(ARGS); done
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 docs:  ## List the documents
 	@ls README.md ARCHITECTURE.md CONTRIBUTING.md CHANGELOG.md docs/how-to/*.md docs/adr/*.md

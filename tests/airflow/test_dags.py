@@ -41,6 +41,7 @@ def test_every_chain_and_every_data_set_has_its_dag(bag):
         *all_datasets(),
         "sweep",
         "backfill",
+        "thin_history",
     }
 
 
