@@ -11,12 +11,11 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pyarrow as pa
 from sqlalchemy import Connection, Engine, func, select, text
-from sqlalchemy.dialects.postgresql import insert
 
 from onchain_agg.chains import Chain, UtxoChain
 from onchain_agg.errors import ConfigError, ForkError, NodeBehindError, ReorgTooDeepError
 from onchain_agg.sources.batch import Batch, BlockSource
-from onchain_agg.warehouse.load import append
+from onchain_agg.warehouse.load import add_new, append
 from onchain_agg.warehouse.partitions import ensure_partitions
 from onchain_agg.warehouse.reorg import resolve_fork
 from onchain_agg.warehouse.tables import METADATA, is_partitioned
@@ -179,10 +178,11 @@ def store(engine: Engine, chain: Chain, batch: Batch) -> int:
 
 
 def _insert_blocks(connection: Connection, chain: Chain, blocks: pa.RecordBatch) -> set[int]:
-    records = [{"chain": chain.name, **record} for record in blocks.to_pylist()]
-    statement = insert(BLOCK).on_conflict_do_nothing().returning(BLOCK.c.height)
-    new = set(connection.scalars(statement, records))
-    known = {r["height"]: r["block_hash"] for r in records if r["height"] not in new}
+    new: set[int] = add_new(connection, BLOCK, blocks, {"chain": chain.name}, "height")
+    hashes = zip(
+        blocks.column("height").to_pylist(), blocks.column("block_hash").to_pylist(), strict=True
+    )
+    known = {height: block_hash for height, block_hash in hashes if height not in new}
     if known:
         stored = connection.execute(
             select(BLOCK.c.height, BLOCK.c.block_hash).where(
