@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from random import Random
 
-from benchmarks.made_transfers import Moved, fill_balances, one_block
-from benchmarks.measuring import Result, Server, Spent, median, running_server, track
 from sqlalchemy import Engine, text
 
+from benchmarks.made_transfers import Moved, fill_balances, one_block
+from benchmarks.measuring import Result, Server, Spent, median, running_server, track
 from onchain_agg.chains import chain_named
 from onchain_agg.warehouse import ingest
 from onchain_agg.warehouse.apply import apply_blocks

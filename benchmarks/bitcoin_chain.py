@@ -12,10 +12,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 
-from tests.unit.sources.bitcoin_blocks import compact, framed, merkle, sha256d
-
 from onchain_agg.chains import UtxoChain
 from onchain_agg.chains.regtest import CHAIN as REGTEST
+from tests.unit.sources.bitcoin_blocks import compact, framed, merkle, sha256d
 
 TRANSACTIONS = 2_500
 # Blocks whose coinbase alone has outputs, which the others can spend.

@@ -19,13 +19,12 @@ from multiprocessing import get_context
 from pathlib import Path
 from random import Random
 
-from tests.unit.sources.bitcoin_blocks import Block, Tx, TxIn, TxOut, coinbase, framed
-
 from onchain_agg.chains import UtxoChain
 from onchain_agg.chains.regtest import CHAIN as REGTEST
 from onchain_agg.sources.bitcoin import BlockFileSource
 from onchain_agg.sources.bitcoin_columns import PlacedBlock, block_tables
 from onchain_agg.sources.bitcoin_parse import ParsedBlock, merkle_root, parse_block, sha256d
+from tests.unit.sources.bitcoin_blocks import Block, Tx, TxIn, TxOut, coinbase, framed
 
 MEGABYTE = 1_000_000
 REAL = Path(os.environ.get("ONCHAIN_AGG_REAL_DATA", "../shared/data")) / "bitcoin"

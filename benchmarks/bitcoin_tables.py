@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlalchemy import Engine, text
+
 from benchmarks.bitcoin_chain import FUNDING_BLOCKS, write_chain
 from benchmarks.measuring import (
     MEGABYTE,
@@ -22,8 +24,6 @@ from benchmarks.measuring import (
     peak_megabytes,
     running_server,
 )
-from sqlalchemy import Engine, text
-
 from onchain_agg.chains import UtxoChain, chain_named
 from onchain_agg.sources.bitcoin import BlockFileSource
 from onchain_agg.warehouse import ingest

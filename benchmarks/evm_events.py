@@ -8,6 +8,8 @@ second part adds balances, for few and for many holders.
 
 from collections.abc import Callable, Iterator
 
+from sqlalchemy import Engine, text
+
 from benchmarks.evm_fetch import BuiltChain, built_chain, bytes_only, recorded, source, web3_logs
 from benchmarks.measuring import (
     Result,
@@ -19,8 +21,6 @@ from benchmarks.measuring import (
     running_server,
     track,
 )
-from sqlalchemy import Engine, text
-
 from onchain_agg.chains import chain_named
 from onchain_agg.warehouse import ingest
 from onchain_agg.warehouse.apply import apply_blocks

@@ -17,15 +17,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.nodes.anvil import running_anvil
-from tests.nodes.evm_contracts import DEFAULT_GAS, Contract, deploy
-from tests.nodes.json_rpc import JsonRpc
-
 from onchain_agg.chains import EvmChain, chain_named
 from onchain_agg.sources.batch import Batch
 from onchain_agg.sources.evm import Content, EvmSource
 from onchain_agg.sources.evm_logs import TRANSFER
 from onchain_agg.sources.rpc import HttpAnswer, Rpc, Send, http_send
+from tests.nodes.anvil import running_anvil
+from tests.nodes.evm_contracts import DEFAULT_GAS, Contract, deploy
+from tests.nodes.json_rpc import JsonRpc
 
 TRANSFERS_A_BLOCK = 450
 TRANSACTIONS_A_BLOCK = 18

@@ -14,6 +14,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from onchain_agg import sample
+from onchain_agg.chains.regtest import CHAIN as REGTEST
+from onchain_agg.sample import replay
 from scripts import sample_evm_chain, sample_regtest_chain
 from tests.nodes import evm_contracts
 from tests.nodes.anvil import available as anvil_available
@@ -21,10 +24,6 @@ from tests.nodes.anvil import running_anvil
 from tests.nodes.json_rpc import JsonRpc
 from tests.nodes.litecoind import Litecoind, running_litecoind
 from tests.nodes.litecoind import available as litecoind_available
-
-from onchain_agg import sample
-from onchain_agg.chains.regtest import CHAIN as REGTEST
-from onchain_agg.sample import replay
 
 _PACKAGED = Path(sample.__file__).parent
 _RECORDING = sample.recording_file().relative_to(_PACKAGED)

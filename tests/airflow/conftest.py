@@ -17,8 +17,6 @@ os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="onchain-agg-airfl
 import pytest
 import urllib3
 from sqlalchemy import Engine
-from tests.conftest import REAL_DATA
-from tests.fakes.published import BLOCK_FILE
 
 from onchain_agg.local import processes
 from onchain_agg.local.environment import Site, airflow_environment
@@ -27,6 +25,8 @@ from onchain_agg.local.job import prepared_warehouse, start_airflow
 from onchain_agg.local.rest import AirflowApi
 from onchain_agg.settings import load_settings, warehouse_url
 from onchain_agg.warehouse import embedded
+from tests.conftest import REAL_DATA
+from tests.fakes.published import BLOCK_FILE
 
 DAGS = Path(__file__).parents[2] / "dags"
 _PARTS = ("api-server", "scheduler", "dag-processor")

@@ -2,6 +2,7 @@
 
 import pytest
 from sqlalchemy import text
+
 from tests.fakes.published import NAMES, published_days
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(240)]

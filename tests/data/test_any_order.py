@@ -6,13 +6,13 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.fakes.chain import FakeNode, Spend, Transfer, block
-from tests.fakes.warehouse import bring_up_to_date, contents, publish_all, wipe
 
 from onchain_agg.chains import chain_named
 from onchain_agg.metrics.definitions import sync
 from onchain_agg.warehouse import ingest
 from onchain_agg.warehouse.apply import apply_blocks, reset_state
+from tests.fakes.chain import FakeNode, Spend, Transfer, block
+from tests.fakes.warehouse import bring_up_to_date, contents, publish_all, wipe
 
 pytestmark = pytest.mark.data
 

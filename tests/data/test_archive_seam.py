@@ -6,8 +6,6 @@ from datetime import date
 import pyarrow as pa
 import pytest
 from sqlalchemy import delete, func, select
-from tests.fakes.chain import FakeNode, Transfer, batch_of, block
-from tests.fakes.warehouse import bring_up_to_date, contents
 
 from onchain_agg.chains import chain_named
 from onchain_agg.errors import ConfigError, DataSetError
@@ -16,6 +14,8 @@ from onchain_agg.metrics.definitions import sync
 from onchain_agg.metrics.registry import dataset_named
 from onchain_agg.warehouse.tables.chain import TOKEN_TRANSFER
 from onchain_agg.warehouse.tables.ops import ARCHIVED_DAY
+from tests.fakes.chain import FakeNode, Transfer, batch_of, block
+from tests.fakes.warehouse import bring_up_to_date, contents
 
 pytestmark = pytest.mark.data
 

@@ -6,10 +6,6 @@ from datetime import date
 
 import pytest
 from sqlalchemy import create_engine, text
-from tests.fakes.chain import FakeNode, block
-from tests.fakes.scenes import EVM, UTXO, branch, row_versions, scalar
-from tests.fakes.warehouse import bring_up_to_date, contents
-from tests.nodes.node_process import free_port
 
 from onchain_agg import sample
 from onchain_agg.chains import chain_named
@@ -32,6 +28,10 @@ from onchain_agg.warehouse.apply import apply_blocks
 from onchain_agg.warehouse.engine import engine_for
 from onchain_agg.warehouse.schema import check_migrated
 from onchain_agg.warehouse.tables import METADATA
+from tests.fakes.chain import FakeNode, block
+from tests.fakes.scenes import EVM, UTXO, branch, row_versions, scalar
+from tests.fakes.warehouse import bring_up_to_date, contents
+from tests.nodes.node_process import free_port
 
 pytestmark = pytest.mark.data
 

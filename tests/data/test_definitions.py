@@ -4,9 +4,6 @@ from dataclasses import replace
 
 import pytest
 from sqlalchemy import text
-from tests.fakes.chain import FakeNode, Transfer, block
-from tests.fakes.scenes import EVM, KRILL, PEOPLE, UTXO, WHALE, branch, row_versions, scalar
-from tests.fakes.warehouse import bring_up_to_date, contents, publish_all, wipe
 
 from onchain_agg.chains import Asset, all_chains
 from onchain_agg.errors import ConfigError
@@ -15,6 +12,9 @@ from onchain_agg.metrics.definitions import sync
 from onchain_agg.metrics.registry import all_datasets, dataset_named
 from onchain_agg.warehouse.apply import reset_state
 from onchain_agg.warehouse.tables import METADATA
+from tests.fakes.chain import FakeNode, Transfer, block
+from tests.fakes.scenes import EVM, KRILL, PEOPLE, UTXO, WHALE, branch, row_versions, scalar
+from tests.fakes.warehouse import bring_up_to_date, contents, publish_all, wipe
 
 pytestmark = pytest.mark.data
 

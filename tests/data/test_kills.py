@@ -4,16 +4,16 @@ import time
 
 import pytest
 from sqlalchemy import text
-from tests.fakes.chain import FakeNode
-from tests.fakes.dying_run import BEFORE_SUCCESS, killed_at, started
-from tests.fakes.scenes import EVM, UTXO, branch, row_versions, scalar
-from tests.fakes.warehouse import bring_up_to_date, contents, load_all, publish_all, wipe
 
 from onchain_agg.metrics.compute import dirty_scopes
 from onchain_agg.metrics.definitions import sync
 from onchain_agg.metrics.registry import all_datasets
 from onchain_agg.warehouse.apply import apply_blocks
 from onchain_agg.warehouse.versions import twins
+from tests.fakes.chain import FakeNode
+from tests.fakes.dying_run import BEFORE_SUCCESS, killed_at, started
+from tests.fakes.scenes import EVM, UTXO, branch, row_versions, scalar
+from tests.fakes.warehouse import bring_up_to_date, contents, load_all, publish_all, wipe
 
 pytestmark = pytest.mark.data
 

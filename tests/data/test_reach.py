@@ -5,9 +5,6 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from sqlalchemy import text
-from tests.fakes.chain import FakeNode
-from tests.fakes.scenes import EVM, UTXO, branch, row_versions, scalar
-from tests.fakes.warehouse import T0, Ticking, bring_up_to_date, load_all, publish_all
 
 from onchain_agg.metrics.compute import backfill, compute
 from onchain_agg.metrics.dataset import Reach
@@ -17,6 +14,9 @@ from onchain_agg.warehouse import dirty
 from onchain_agg.warehouse.apply import apply_blocks
 from onchain_agg.warehouse.ingest import store
 from onchain_agg.warehouse.reorg import resolve_fork
+from tests.fakes.chain import FakeNode
+from tests.fakes.scenes import EVM, UTXO, branch, row_versions, scalar
+from tests.fakes.warehouse import T0, Ticking, bring_up_to_date, load_all, publish_all
 
 pytestmark = pytest.mark.data
 

@@ -3,9 +3,6 @@
 from dataclasses import replace
 
 import pytest
-from tests.fakes.chain import FakeNode, batch_of
-from tests.fakes.scenes import EVM, UTXO, branch, row_versions, scalar
-from tests.fakes.warehouse import bring_up_to_date, contents, load_all, publish_all, wipe
 
 from onchain_agg.errors import ForkError, NodeBehindError, ReorgTooDeepError
 from onchain_agg.metrics.definitions import sync
@@ -13,6 +10,9 @@ from onchain_agg.warehouse import ingest
 from onchain_agg.warehouse.apply import apply_blocks
 from onchain_agg.warehouse.reorg import resolve_fork
 from onchain_agg.warehouse.tables import METADATA
+from tests.fakes.chain import FakeNode, batch_of
+from tests.fakes.scenes import EVM, UTXO, branch, row_versions, scalar
+from tests.fakes.warehouse import bring_up_to_date, contents, load_all, publish_all, wipe
 
 pytestmark = pytest.mark.data
 

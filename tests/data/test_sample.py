@@ -2,13 +2,13 @@
 
 import pytest
 from sqlalchemy import text
-from tests.fakes.warehouse import bring_up_to_date
 
 from onchain_agg import sample
 from onchain_agg.chains import chain_named
 from onchain_agg.metrics.definitions import sync
 from onchain_agg.sources.bitcoin import BlockFileSource
 from onchain_agg.sources.evm import EvmSource
+from tests.fakes.warehouse import bring_up_to_date
 
 pytestmark = pytest.mark.data
 

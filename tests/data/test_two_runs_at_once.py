@@ -6,9 +6,6 @@ from threading import Barrier, Thread
 
 import pytest
 from sqlalchemy import text
-from tests.fakes.chain import FakeNode
-from tests.fakes.scenes import EVM, UTXO, branch, scalar
-from tests.fakes.warehouse import bring_up_to_date, contents, load_all, publish_all, wipe
 
 from onchain_agg.metrics.compute import compute
 from onchain_agg.metrics.definitions import sync
@@ -16,6 +13,9 @@ from onchain_agg.metrics.registry import dataset_named
 from onchain_agg.warehouse import ingest
 from onchain_agg.warehouse.apply import apply_blocks
 from onchain_agg.warehouse.engine import engine_for
+from tests.fakes.chain import FakeNode
+from tests.fakes.scenes import EVM, UTXO, branch, scalar
+from tests.fakes.warehouse import bring_up_to_date, contents, load_all, publish_all, wipe
 
 pytestmark = pytest.mark.data
 

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Column, Integer, MetaData, Table, Text, column, literal, select, text, values
-from tests.fakes.scenes import row_versions, scalar
 
 from onchain_agg.errors import DataSetError
 from onchain_agg.warehouse.types import DAY, NAME
 from onchain_agg.warehouse.versions import as_of, create_tables, next_clock, publish, thin, twins
+from tests.fakes.scenes import row_versions, scalar
 
 pytestmark = pytest.mark.data
 

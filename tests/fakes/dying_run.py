@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import psycopg
 from sqlalchemy import Engine, event
-from tests.fakes.warehouse import bring_up_to_date
 
 from onchain_agg.warehouse.engine import engine_for
+from tests.fakes.warehouse import bring_up_to_date
 
 # Not a step: every commit was answered, and nobody was told that the run succeeded.
 BEFORE_SUCCESS = -1

@@ -3,11 +3,11 @@
 from dataclasses import replace
 
 from sqlalchemy import Engine, text
-from tests.fakes.chain import FakeBlock, Spend, Transfer, block
 
 from onchain_agg.chains import chain_named
 from onchain_agg.metrics.registry import all_datasets
 from onchain_agg.warehouse.versions import twins
+from tests.fakes.chain import FakeBlock, Spend, Transfer, block
 
 EVM = replace(chain_named("anvil"), batch_blocks=3)
 UTXO = replace(chain_named("regtest"), batch_blocks=3)

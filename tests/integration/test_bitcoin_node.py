@@ -6,12 +6,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from tests.nodes.litecoind import Litecoind, available, running_litecoind
 
 from onchain_agg.chains import UtxoChain, chain_named
 from onchain_agg.errors import NodeBehindError, WrongChainError
 from onchain_agg.sources.bitcoin import BitcoinRpcSource, BlockFileSource
 from onchain_agg.sources.bitcoin_address import address_text
+from tests.nodes.litecoind import Litecoind, available, running_litecoind
 
 pytestmark = pytest.mark.node
 

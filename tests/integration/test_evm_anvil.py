@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from tests.nodes import anvil, evm_contracts
-from tests.nodes.evm_contracts import Contract, deploy, send_transaction
-from tests.nodes.json_rpc import JsonRpc
 
 from onchain_agg.chains import EvmChain, chain_named
 from onchain_agg.errors import NodeBehindError, WrongChainError
 from onchain_agg.sources.batch import EVM_TABLES, SCHEMAS
 from onchain_agg.sources.evm import EvmSource
+from tests.nodes import anvil, evm_contracts
+from tests.nodes.evm_contracts import Contract, deploy, send_transaction
+from tests.nodes.json_rpc import JsonRpc
 
 pytestmark = pytest.mark.node
 

@@ -4,16 +4,16 @@ from decimal import Decimal
 
 import pytest
 from sqlalchemy import text
-from tests.fakes.warehouse import bring_up_to_date, contents
-from tests.nodes import anvil, evm_contracts, litecoind
-from tests.nodes.evm_contracts import deploy, send_transaction
-from tests.nodes.json_rpc import JsonRpc
 
 from onchain_agg.chains import chain_named
 from onchain_agg.metrics.definitions import sync
 from onchain_agg.sources.bitcoin import BitcoinRpcSource
 from onchain_agg.sources.bitcoin_address import address_text
 from onchain_agg.sources.evm import EvmSource
+from tests.fakes.warehouse import bring_up_to_date, contents
+from tests.nodes import anvil, evm_contracts, litecoind
+from tests.nodes.evm_contracts import deploy, send_transaction
+from tests.nodes.json_rpc import JsonRpc
 
 pytestmark = [pytest.mark.node, pytest.mark.data]
 

@@ -6,7 +6,6 @@ from decimal import Decimal
 
 import pytest
 from sqlalchemy import create_engine, insert, text
-from tests.fakes.published import BLOCK_FILE, NAMES, published_days
 
 from onchain_agg.chains import chain_named
 from onchain_agg.metrics.dataset import Window
@@ -18,6 +17,7 @@ from onchain_agg.warehouse.apply import apply_blocks
 from onchain_agg.warehouse.ingest import load
 from onchain_agg.warehouse.schema import migrate
 from onchain_agg.warehouse.tables import ops, state
+from tests.fakes.published import BLOCK_FILE, NAMES, published_days
 
 pytestmark = pytest.mark.data
 

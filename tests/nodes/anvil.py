@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import urllib3
+
 from tests.nodes.json_rpc import JsonRpc
 from tests.nodes.node_process import free_port, running_process
 

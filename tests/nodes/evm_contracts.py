@@ -18,6 +18,7 @@ from typing import Any
 import rlp  # type: ignore[import-untyped]  # it ships no types
 from eth_abi.abi import decode, encode
 from eth_utils.crypto import keccak
+
 from tests.nodes.anvil import node_modules
 from tests.nodes.json_rpc import JsonRpc
 

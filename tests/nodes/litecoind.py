@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import urllib3
+
 from tests.nodes.json_rpc import JsonRpc, RpcError
 from tests.nodes.node_process import free_port, running_process
 

@@ -1,10 +1,10 @@
 """The recorder, run again on real nodes."""
 
 import pytest
-from scripts.record_sample import record_anvil, record_regtest
-from tests.nodes import anvil, evm_contracts, litecoind
 
 from onchain_agg import sample
+from scripts.record_sample import record_anvil, record_regtest
+from tests.nodes import anvil, evm_contracts, litecoind
 
 pytestmark = pytest.mark.node
 

@@ -7,10 +7,10 @@ import pytest
 import urllib3
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.nodes.json_rpc import JsonRpc, RpcError
 
 from onchain_agg import sample
 from onchain_agg.sample import replay
+from tests.nodes.json_rpc import JsonRpc, RpcError
 
 TIP = 383
 TRANSFER = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.sources.bitcoin_blocks import MadeChain, file_source, framed
 
 from onchain_agg.chains import chain_named
 from onchain_agg.errors import NodeBehindError
 from onchain_agg.sources import bitcoin_batches
 from onchain_agg.sources.bitcoin import BlockFileSource
+from tests.unit.sources.bitcoin_blocks import MadeChain, file_source, framed
 
 REAL = Path(os.environ.get("ONCHAIN_AGG_REAL_DATA", Path(__file__).parents[4] / "shared/data"))
 MADE = MadeChain().grow(12)

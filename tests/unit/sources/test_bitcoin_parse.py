@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.sources.bitcoin_blocks import Block, Tx, TxIn, TxOut, coinbase
 
 from onchain_agg.errors import SourceError
 from onchain_agg.sources.batch import SCHEMAS
 from onchain_agg.sources.bitcoin_columns import PlacedBlock, block_tables
 from onchain_agg.sources.bitcoin_parse import parse_block
+from tests.unit.sources.bitcoin_blocks import Block, Tx, TxIn, TxOut, coinbase
 
 REAL = Path(os.environ.get("ONCHAIN_AGG_REAL_DATA", Path(__file__).parents[4] / "shared/data"))
 HASHES = st.binary(min_size=32, max_size=32)

@@ -4,12 +4,12 @@ import json
 from dataclasses import dataclass, field
 
 import pytest
-from tests.unit.sources.bitcoin_blocks import MadeChain, framed
 
 from onchain_agg.errors import ForkError, NodeBehindError, SourceError, WrongChainError
 from onchain_agg.sources import bitcoin
 from onchain_agg.sources.bitcoin import BitcoinRpcSource, BlockFileSource
 from onchain_agg.sources.rpc import HttpAnswer, Rpc
+from tests.unit.sources.bitcoin_blocks import MadeChain, framed
 
 MADE = MadeChain().grow(30)
 URL = "http://user:secret@node:8332"

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.sources.bitcoin_blocks import MadeChain, file_source, framed, hashes_of, hashes_read
 
 from onchain_agg.errors import ConfigError, NodeBehindError, SourceError, WrongChainError
 from onchain_agg.sources.bitcoin import BlockFileSource
+from tests.unit.sources.bitcoin_blocks import MadeChain, file_source, framed, hashes_of, hashes_read
 
 MADE = MadeChain().grow(12)
 KEY = bytes.fromhex("00fabf1122334455")

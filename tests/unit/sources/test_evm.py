@@ -3,10 +3,10 @@
 from itertools import pairwise
 
 import pytest
-from tests.unit.sources.evm_node import BOB, Node, amounts_of, column, scripted_source
 
 from onchain_agg.errors import ForkError, NodeBehindError, SourceError, WrongChainError
 from onchain_agg.sources.rpc import TooLargeError
+from tests.unit.sources.evm_node import BOB, Node, amounts_of, column, scripted_source
 
 CONTENTS = pytest.mark.parametrize("content", ["full", "logs"])
 
