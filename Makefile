@@ -40,7 +40,7 @@ status: $(READY)  ## Tell which parts of the local Airflow run
 	@$(BIN)/python -m onchain_agg.local status
 
 test: lint types test-needs  ## Set up what tests need, then check and test everything
-	@$(BIN)/pytest --hypothesis-profile=ci $(LAYERS) $(ARGS)
+	@$(BIN)/pytest $(LAYERS) $(ARGS)
 
 test-unit: $(READY)  ## Tests without any service
 	@$(BIN)/pytest tests/architecture tests/unit $(ARGS)
@@ -90,8 +90,10 @@ test-needs: $(READY)
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and "Python 3.11 or later \
 	is needed, but $(PYTHON) is %d.%d. Name another: make PYTHON=python3.12 …" % v[:2])'
-	@test -x $(BIN)/python || { echo "Creating .venv …"; $(PYTHON) -m venv .venv; }
-	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet -c constraints.txt uv
+	@test -x $(BIN)/python || { echo "Creating .venv …"; $(PYTHON) -m venv .venv; } || { rm -rf .venv; \
+	  echo "$(PYTHON) cannot make virtual environments (Debian: apt-get install python3-venv)."; exit 1; }
+	@test -x $(BIN)/uv || { $(BIN)/python -m pip --version >/dev/null 2>&1 || \
+	  $(BIN)/python -m ensurepip >/dev/null; $(BIN)/python -m pip install --quiet -c constraints.txt uv; }
 	@echo "Installing what constraints.txt names …"
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev]'
 	@touch $@

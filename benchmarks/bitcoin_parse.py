@@ -7,7 +7,6 @@ one). Rounds are interleaved, so that a busy machine slows every part alike; loo
 # ruff: noqa: INP001, T201 - a script, which prints its result.
 
 import argparse
-import os
 import statistics
 import struct
 import tempfile
@@ -24,10 +23,11 @@ from onchain_agg.chains.regtest import CHAIN as REGTEST
 from onchain_agg.sources.bitcoin import BlockFileSource
 from onchain_agg.sources.bitcoin_columns import PlacedBlock, block_tables
 from onchain_agg.sources.bitcoin_parse import ParsedBlock, merkle_root, parse_block, sha256d
+from tests.conftest import REAL_DATA
 from tests.unit.sources.bitcoin_blocks import Block, Tx, TxIn, TxOut, coinbase, framed
 
 MEGABYTE = 1_000_000
-REAL = Path(os.environ.get("ONCHAIN_AGG_REAL_DATA", "../shared/data")) / "bitcoin"
+REAL = REAL_DATA / "bitcoin"
 SHORT_READ, LONG_READ = 16, 160  # blocks; memory must not follow them
 INDEXED_BLOCKS = 50_000
 

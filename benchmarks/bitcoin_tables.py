@@ -6,7 +6,6 @@ seconds of this process and of PostgreSQL together. Reading the file's index is 
 """
 # ruff: noqa: INP001 - run from the repository, never installed.
 
-import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,13 +28,14 @@ from onchain_agg.sources.bitcoin import BlockFileSource
 from onchain_agg.warehouse import ingest
 from onchain_agg.warehouse.apply import apply_blocks
 from onchain_agg.warehouse.engine import engine_for
+from tests.conftest import REAL_DATA
+from tests.fakes.published import BLOCK_FILE
 
 TIMED_BLOCKS = 24
 SHORT_RANGE, LONG_RANGE = 8, 80  # blocks; memory must not follow them
 ROUNDS = 3
 MEGABYTES_A_SECOND = 8
 MOST_GROWTH = 1.25
-_FIRST_MEGABYTE = "bitcoin/mainnet_blk00000_first1MB.dat"
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def results() -> Iterator[Result]:
         last = FUNDING_BLOCKS + TIMED_BLOCKS - 1
         yield from _speeds(server, Blocks("made blocks", chain, file, FUNDING_BLOCKS, last))
         yield _memory(server, chain, file)
-        real = Path(os.environ.get("ONCHAIN_AGG_REAL_DATA", "../shared/data")) / _FIRST_MEGABYTE
+        real = REAL_DATA / BLOCK_FILE
         if real.is_file():
             mainnet = chain_named("bitcoin")
             if isinstance(mainnet, UtxoChain):

@@ -10,10 +10,18 @@ limit() { timeout --kill-after=10 "$@"; }
 
 missing() { echo "MISSING: $1. Tests that need it are skipped." >&2; }
 
+# Fails without the rights, without apt-get or without a network.
+install_debian() {
+  [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null || return 1
+  echo "Installing $1 …"
+  export DEBIAN_FRONTEND=noninteractive
+  { limit 120 apt-get update -qq && limit 180 apt-get install -qq -y "$1"; } >/dev/null
+}
+
 install_node_packages() {
   [[ -f $node_dir/.ready ]] && return
-  if ! command -v npm >/dev/null; then
-    missing "npm (Node.js), for anvil and the Solidity compiler"
+  if ! command -v npm >/dev/null && ! install_debian npm; then
+    missing "npm (Node.js), for anvil and the Solidity compiler (install it with: apt-get install npm)"
     return
   fi
   mkdir -p "$node_dir"
@@ -29,16 +37,8 @@ install_node_packages() {
 }
 
 install_litecoind() {
-  command -v litecoind >/dev/null && return
-  if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then
+  command -v litecoind >/dev/null || install_debian litecoind ||
     missing "litecoind (install it with: apt-get install litecoind)"
-    return
-  fi
-  echo "Installing litecoind …"
-  export DEBIAN_FRONTEND=noninteractive
-  if ! { limit 120 apt-get update -qq && limit 180 apt-get install -qq -y litecoind; } >/dev/null; then
-    missing "litecoind (apt-get failed)"
-  fi
 }
 
 if [[ -f ${ONCHAIN_AGG_NODE_MODULES:-/nowhere}/.package-lock.json &&

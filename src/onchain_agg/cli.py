@@ -117,6 +117,7 @@ def init() -> None:
 @click.option("--rpc", multiple=True, help="URL of a node; repeat it for a second one.")
 @click.option("--blocks", type=Path, help="A blk*.dat file, or a folder of them.")
 @click.option("--genesis", type=Path, help="EVM: genesis file, for native balances.")
+@click.option("--content", default="full", help="EVM: full, or logs for token transfers alone.")
 @click.option("--from", "first", type=int, help="First block.")
 @click.option("--to", "last", type=int, help="Last block, included.")
 @_one_line_errors
@@ -125,12 +126,13 @@ def ingest(
     rpc: tuple[str, ...],
     blocks: Path | None,
     genesis: Path | None,
+    content: str,
     first: int | None,
     last: int | None,
 ) -> None:
     """Load the blocks of CHAIN that are missing, and apply them."""
     definition = chain_named(chain)
-    source = open_source(definition, endpoints=rpc, blocks=blocks, genesis=genesis)
+    source = open_source(definition, endpoints=rpc, blocks=blocks, genesis=genesis, content=content)
     written = 0
     with _warehouse() as engine:
         while ranges := ingesting.plan(engine, definition, source, first=first, last=last):

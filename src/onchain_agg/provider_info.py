@@ -51,6 +51,7 @@ _EVM = {
     },
     "conn-fields": {
         "genesis": _extra("Genesis file", "string", "JSON of the genesis allocation."),
+        "content": _extra("Content", "string", "full, or logs for token transfers alone."),
         **_LIMITS,
     },
 }

@@ -108,9 +108,9 @@ def _asset(line: Mapping[str, str | None]) -> tuple[str, Asset]:
     chain = chain_named(text["chain"]) if text["chain"] else None
     if chain is None:
         raise ConfigError(f"chain is empty; name one of {', '.join(all_chains())}.")
-    address = text["address"].lower() or None
+    address = text["address"] or None
     if address is not None:
-        _check_address(address, isinstance(chain, EvmChain))
+        address = _checked_address(address, isinstance(chain, EvmChain))
     if not text["symbol"]:
         raise ConfigError("symbol is empty; give the asset a short name.")
     return chain.name, Asset(
@@ -122,12 +122,20 @@ def _asset(line: Mapping[str, str | None]) -> tuple[str, Asset]:
     )
 
 
-def _check_address(address: str, evm: bool) -> None:  # noqa: FBT001 - private, one caller
+def _checked_address(text: str, evm: bool) -> str:  # noqa: FBT001 - private, one caller
+    """Return the address in lower case; one in mixed case must carry its checksum (EIP-55)."""
     if not evm:
-        raise ConfigError(f"address is {address!r}, but the chain has no tokens; leave it empty.")
-    digits = address.removeprefix("0x")
-    if len(address) != 42 or len(digits) != 40 or not set(digits) <= set("0123456789abcdef"):
-        raise ConfigError(f"address is {address!r}; write 0x and 40 hexadecimal digits.")
+        raise ConfigError(f"address is {text!r}, but the chain has no tokens; leave it empty.")
+    # It takes long to import, and few files hold mixed-case addresses.
+    from web3 import Web3
+
+    if not (text.startswith("0x") and Web3.is_address(text.lower())):
+        raise ConfigError(f"address is {text!r}; write 0x and 40 hexadecimal digits.")
+    digits = text.removeprefix("0x")
+    is_mixed = digits not in {digits.lower(), digits.upper()}
+    if is_mixed and not Web3.is_checksum_address(text):
+        raise ConfigError(f"address is {text!r}; its capitals do not match its checksum.")
+    return text.lower()
 
 
 def _whole(column: str, text: str, most: int) -> int:

@@ -36,7 +36,7 @@ def _endpoints(hook):
     ],
 )
 def test_the_api_key_goes_into_the_url(connection, host, endpoints):
-    connection("onchain_ethereum", conn_type="onchain_evm", host=host, password="key")  # noqa: S106
+    connection("onchain_ethereum", conn_type="onchain_evm", host=host, password="key")  # noqa: S106 - no secret
 
     assert _endpoints(EvmHook("onchain_ethereum")) == endpoints
 
@@ -46,7 +46,7 @@ def test_an_api_key_is_not_shown_to_a_second_provider(connection):
         "onchain_ethereum",
         conn_type="onchain_evm",
         host="https://a.example,https://b.example",
-        password="key",  # noqa: S106
+        password="key",  # noqa: S106 - no secret
     )
 
     with pytest.raises(ConfigError, match=r"2 URLs\. Write \{api_key\} into each URL"):
@@ -59,7 +59,7 @@ def test_the_rpc_user_goes_into_the_urls_that_name_none(connection):
         conn_type="onchain_bitcoin",
         host="http://a.example:8332,http://you:word@b.example:8332",
         login="me",
-        password="p@ss/word",  # noqa: S106
+        password="p@ss/word",  # noqa: S106 - no secret
     )
 
     assert _endpoints(BitcoinHook("onchain_bitcoin")) == [

@@ -121,7 +121,7 @@ def _settings(path: Path) -> Settings:
 
 def test_assets_keep_every_digit_and_are_grouped_by_chain(tmp_path):
     path = tmp_path / "assets.csv"
-    address = "0x" + "Ab" * 20
+    address = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
     path.write_text(
         f"{_HEADER}ethereum,{address},BIG,18,5,{2**256 - 1}\nbitcoin,,BTC2,8,0,1\n"
         f"ethereum,,ETH,18,0,0\n"
@@ -155,6 +155,10 @@ def test_without_a_file_there_are_no_extra_assets(tmp_path):
     [
         ("etherium,,X,1,0,0", "No chain is named 'etherium'. Did you mean 'ethereum'? Defined:"),
         (",,X,1,0,0", "chain is empty; name one of anvil"),
+        (
+            "ethereum,0x5AAeb6053F3E94C9b9A09f33669435E7Ef1BeAed,X,1,0,0",
+            "its capitals do not match its checksum.",
+        ),
         ("ethereum,0x12,X,1,0,0", "address is '0x12'; write 0x and 40 hexadecimal digits."),
         ("bitcoin,0x12,X,1,0,0", "address is '0x12', but the chain has no tokens"),
         ("ethereum,,,1,0,0", "symbol is empty"),

@@ -56,6 +56,7 @@ class SourceHook(BaseHook):
             endpoints=Rpc(urls, limits) if urls else (),
             blocks=self._path(connection.extra_dejson, "blocks"),
             genesis=self._path(connection.extra_dejson, "genesis"),
+            content=str(connection.extra_dejson.get("content") or "full"),
         )
 
     @abstractmethod

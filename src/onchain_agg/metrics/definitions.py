@@ -17,6 +17,7 @@ from onchain_agg.metrics.registry import all_datasets
 from onchain_agg.metrics.todo import applied_days
 from onchain_agg.warehouse import dirty, versions
 from onchain_agg.warehouse.apply import tip_of
+from onchain_agg.warehouse.archive import refuse_archived
 from onchain_agg.warehouse.locks import lock_chain, lock_definitions
 from onchain_agg.warehouse.state_balance import Span, change_balances, forget_balances
 from onchain_agg.warehouse.tables.chain import BLOCK
@@ -181,6 +182,7 @@ def _upsert(
 def _add_balances(connection: Connection, chain: Chain, asset_id: int) -> None:
     tip = tip_of(connection, chain.name)
     if tip is not None:
+        refuse_archived(connection, chain.name, "A new asset's balance")
         days = applied_days(connection, chain.name, _BEGINNING)
         span = Span(chain.name, tip.from_height, tip.height, days[0], days[-1], 1)
         change_balances(connection, span, utxo=isinstance(chain, UtxoChain), asset_id=asset_id)

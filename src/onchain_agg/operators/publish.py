@@ -91,7 +91,7 @@ def mark_dirty() -> list[str]:
             )
         if first > last:
             raise ConfigError(f"The days {first} to {last} are in the wrong order. Swap them.")
-        backfill(engine, dataset, chain.name, first, last)
+        backfill(engine, dataset, chain.name, first, last, force=True)
     return [waking_task(chain.name)]
 
 

@@ -17,6 +17,7 @@ def open_source(
     endpoints: Sequence[str] | Rpc = (),
     blocks: Path | None = None,
     genesis: Path | None = None,
+    content: str = "full",
 ) -> BlockSource:
     """Return the source that reads *chain*.
 
@@ -27,16 +28,19 @@ def open_source(
         endpoints: URLs of its nodes, the preferred one first, or a client that asks them.
         blocks: A block file of a Bitcoin-family node, or a directory of them.
         genesis: EVM: a genesis file (``alloc`` by address), so that native balances are complete.
+        content: EVM: ``full``, or ``logs`` for headers and token transfers alone, which costs a
+            fifth; there are no transactions and no native transfers then.
 
     Raises:
-        ConfigError: Neither or both of *endpoints* and *blocks*, or files that are not there.
+        ConfigError: Neither or both of *endpoints* and *blocks*, files that are not there, or an
+            unknown *content*.
     """
     if bool(endpoints) == (blocks is not None):
         raise ConfigError(
             f"{chain.name}: give the URL of a node or a path to block files, and only one of them."
         )
     if isinstance(chain, EvmChain):
-        return _evm(chain, endpoints, blocks, genesis)
+        return _evm(chain, endpoints, blocks, genesis, content)
     # Only one of the families' decoders is needed, and they take long to import.
     from onchain_agg.sources.bitcoin import BitcoinRpcSource, BlockFileSource  # noqa: PLC0415
 
@@ -48,16 +52,23 @@ def open_source(
 
 
 def _evm(
-    chain: EvmChain, endpoints: Sequence[str] | Rpc, blocks: Path | None, genesis: Path | None
+    chain: EvmChain,
+    endpoints: Sequence[str] | Rpc,
+    blocks: Path | None,
+    genesis: Path | None,
+    content: str,
 ) -> BlockSource:
-    from onchain_agg.sources.evm import EvmSource  # noqa: PLC0415 - as above
+    from onchain_agg.sources.evm import Content, EvmSource  # noqa: PLC0415 - as above
 
     if blocks is not None:
         raise ConfigError(
             f"{chain.name} is read from a node; block files are of Bitcoin-family chains."
         )
+    if content not in {"full", "logs"}:
+        raise ConfigError(f"{chain.name}: content is {content!r}. Write full or logs.")
     alloc = read_genesis(genesis) if genesis else None
-    return EvmSource(chain, endpoints, genesis_alloc=alloc)
+    wanted: Content = "logs" if content == "logs" else "full"
+    return EvmSource(chain, endpoints, genesis_alloc=alloc, content=wanted)
 
 
 def read_genesis(path: Path) -> dict[bytes, int]:

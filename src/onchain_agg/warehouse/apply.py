@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from onchain_agg.chains import Chain, UtxoChain
 from onchain_agg.warehouse import dirty, state_utxo
+from onchain_agg.warehouse.archive import refuse_archived
 from onchain_agg.warehouse.locks import lock_chain
 from onchain_agg.warehouse.state_balance import Span, change_balances, forget_balances
 from onchain_agg.warehouse.tables.chain import BLOCK
@@ -91,8 +92,13 @@ def tip_of(connection: Connection, chain: str) -> Row[Any] | None:
 
 
 def reset_state(connection: Connection, chain: Chain) -> None:
-    """Forget the state of *chain*; the facts stay, and applying them builds it again."""
+    """Forget the state of *chain*; the facts stay, and applying them builds it again.
+
+    Raises:
+        ConfigError: Some of the facts are archived.
+    """
     lock_chain(connection, chain.name)
+    refuse_archived(connection, chain.name, "Building the state again")
     for table in (
         "state.utxo",
         "state.spent_output",

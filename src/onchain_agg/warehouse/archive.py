@@ -27,6 +27,21 @@ class DayStore(Protocol):
         """Return the rows of one day, in the table's columns but ``chain``."""
 
 
+def refuse_archived(connection: Connection, chain: str, what: str) -> None:
+    """Raise unless all facts of *chain* are in the fact tables, which *what* needs.
+
+    Raises:
+        ConfigError: Days were archived; adding up what is left would give wrong amounts.
+    """
+    query = select(ARCHIVED_DAY).where(ARCHIVED_DAY.c.chain == chain).order_by(ARCHIVED_DAY.c.day)
+    row = connection.execute(query.limit(1)).first()
+    if row is not None:
+        raise ConfigError(
+            f"{what} needs every block of {chain}, but {row.table_name} of {row.day} and perhaps"
+            f" later days left for {row.location}. Restore them first."
+        )
+
+
 @contextmanager
 def readable(
     engine: Engine, tables: Sequence[Table], chain: str, day: date, store: DayStore | None

@@ -78,7 +78,26 @@ def plan(
             first = _default_first(connection, chain, source)
         rows = connection.execute(_MISSING, {"chain": chain.name, "first": first, "last": last})
         missing = [(row.first, row.last) for row in rows]
+        if missing:
+            _check_start(connection, chain, source, missing[0][0])
     return list(_split(missing, chain.batch_blocks))
+
+
+def _check_start(connection: Connection, chain: Chain, source: BlockSource, first: int) -> None:
+    """Refuse a first read that could never be served or applied."""
+    lowest = source.first_height()
+    if first < lowest:
+        raise ConfigError(
+            f"{chain.name}: block {first} is needed, but the source starts at {lowest}."
+            " Use a node or files that keep the blocks before."
+        )
+    if first > 0 and isinstance(chain, UtxoChain):
+        has_start = select(BLOCK.c.height).where(BLOCK.c.chain == chain.name, BLOCK.c.height == 0)
+        if connection.scalar(has_start) is None:
+            raise ConfigError(
+                f"{chain.name}: an input may spend any earlier output, so the first run starts at"
+                f" block 0, not at {first}. Leave FROM out."
+            )
 
 
 def check_range(chain: Chain, source: BlockSource, first: int | None, last: int | None) -> None:

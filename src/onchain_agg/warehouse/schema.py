@@ -3,6 +3,7 @@
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from psycopg.errors import InsufficientPrivilege, InvalidSchemaName, UndefinedTable
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.schema import CreateSchema
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 VERSION_SCHEMA = "ops"
 MIGRATED_SCHEMAS = ("chain", "state", "ops")
+_OWN = f"Let one user own the schemas {', '.join(SCHEMAS)} and all that is in them."
 # Two `init` at once: the second one waits and then finds nothing to do.
 _LOCK = 0x0C4A_1A66
 
@@ -38,7 +40,12 @@ def migrate(engine: Engine) -> str:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
         _create_schemas(connection)
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        try:
+            command.upgrade(config, "head")
+        except ProgrammingError as error:
+            if not isinstance(error.orig, InsufficientPrivilege):
+                raise
+            raise ConfigError(f"{shown(engine.url)}: {_first_line(error)}. {_OWN}") from error
     return needed_revision()
 
 
@@ -63,8 +70,10 @@ def current_revision(engine: Engine) -> str | None:
     try:
         with engine.connect() as connection:
             revision: str | None = connection.scalar(query)
-    except ProgrammingError:
-        return None
+    except ProgrammingError as error:
+        if isinstance(error.orig, UndefinedTable | InvalidSchemaName):
+            return None
+        raise ConfigError(f"{shown(engine.url)}: {_first_line(error)}. {_OWN}") from error
     return revision
 
 
@@ -108,6 +117,10 @@ def comparison_options(connection: Connection) -> dict[str, Any]:
         "compare_type": True,
         "compare_server_default": True,
     }
+
+
+def _first_line(error: ProgrammingError) -> str:
+    return str(error.orig).splitlines()[0]
 
 
 def _create_schemas(connection: Connection) -> None:
