@@ -59,7 +59,7 @@ def assert_nothing_is_half_written(engine, blocks):
 
 
 def sweep(engine, chain, node):
-    """Do what the sweeping DAG and the DAGs it wakes do."""
+    """Do what the next ingest run, the sweeping DAG and the DAGs that it wakes do."""
     sync(engine)
     apply_blocks(engine, chain, final_height=node.final_height())
     publish_all(engine)

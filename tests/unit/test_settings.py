@@ -157,7 +157,7 @@ def test_without_a_file_there_are_no_extra_assets(tmp_path):
         (",,X,1,0,0", "chain is empty; name one of anvil"),
         (
             "ethereum,0x5AAeb6053F3E94C9b9A09f33669435E7Ef1BeAed,X,1,0,0",
-            "its capitals do not match its checksum.",
+            "address is '0x5AAeb6053F3E94C9b9A09f33669435E7Ef1BeAed'; its capitals do not match",
         ),
         ("ethereum,0x12,X,1,0,0", "address is '0x12'; write 0x and 40 hexadecimal digits."),
         ("bitcoin,0x12,X,1,0,0", "address is '0x12', but the chain has no tokens"),
