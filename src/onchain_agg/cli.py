@@ -70,16 +70,22 @@ def _one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @contextmanager
-def _warehouse() -> Iterator[Engine]:
-    """Yield an engine on a migrated warehouse that follows the definitions."""
-    settings = load_settings()
-    engine = engine_for(warehouse_url(settings))
+def _served() -> Iterator[Engine]:
+    """Yield an engine on a migrated warehouse, to read it as it is."""
+    engine = engine_for(warehouse_url(load_settings()))
     try:
         check_migrated(engine)
-        sync(engine, extra_assets(settings))
         yield engine
     finally:
         engine.dispose()
+
+
+@contextmanager
+def _warehouse() -> Iterator[Engine]:
+    """Yield an engine on a migrated warehouse that follows the definitions."""
+    with _served() as engine:
+        sync(engine, extra_assets(load_settings()))
+        yield engine
 
 
 @contextmanager
@@ -228,7 +234,7 @@ def show(dataset: str | None, chain: str | None, day: date | None, limit: int) -
     chosen = dataset_named(dataset) if dataset else None
     if chain is not None:
         chain_named(chain)
-    with _warehouse() as engine, engine.connect() as connection:
+    with _served() as engine, engine.connect() as connection:
         if chosen is None:
             console.print(summary(engine))
         else:
@@ -244,5 +250,5 @@ def show(dataset: str | None, chain: str | None, day: date | None, limit: int) -
 def as_of(dataset: str, moment: datetime, limit: int) -> None:
     """Print what readers of DATASET saw at MOMENT (UTC unless it says otherwise)."""
     chosen = dataset_named(dataset)
-    with _warehouse() as engine, engine.connect() as connection:
+    with _served() as engine, engine.connect() as connection:
         console.print(table_of(reading.as_of(connection, chosen, moment, limit)))

@@ -214,11 +214,12 @@ def test_an_input_of_nowhere_stops_the_state_at_the_block_before(warehouse):
     for first, last in ingest.plan(warehouse, UTXO, node):
         ingest.load(warehouse, UTXO, node, first, last)
 
-    said = refused(SourceError, apply_blocks, warehouse, UTXO, final_height=-1)
+    said = refused(ConfigError, apply_blocks, warehouse, UTXO, final_height=-1)
 
     assert said == (
         f"regtest: block 3 spends output {(b'?' * 32).hex()}:0, which no earlier block created."
-        " Load the blocks again with `onchain-agg rebuild --chain regtest`."
+        " The stored facts are damaged: delete chain 'regtest' from the tables of chain and state,"
+        " and load it again."
     )
     after = contents(warehouse)
     changed = {name for name in before if before[name] != after[name]}

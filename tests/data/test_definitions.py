@@ -176,7 +176,7 @@ def test_a_chains_own_definition_counts_like_an_extra_asset(engine, chains):
     bring_up_to_date(engine, EVM, FakeNode(EVM, branch(EVM, 7)))
     krill = chains["anvil"].tracked_assets[1]
     chains["anvil"] = replace(
-        chains["anvil"], tracked_assets=(replace(krill, whale_threshold=WHALE + 3),)
+        chains["anvil"], tracked_assets=(replace(krill, whale_threshold=WHALE + 3, start_block=0),)
     )
 
     changes = sync(engine)

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from sqlalchemy import Column, Integer, MetaData, Table, Text, column, literal, select, text, values
 
 from onchain_agg.errors import DataSetError
+from onchain_agg.warehouse.ledger import tick
 from onchain_agg.warehouse.types import DAY, NAME
-from onchain_agg.warehouse.versions import as_of, create_tables, next_clock, publish, thin, twins
+from onchain_agg.warehouse.versions import as_of, create_tables, publish, thin, twins
 from tests.fakes.scenes import row_versions, scalar
 
 pytestmark = pytest.mark.data
@@ -52,7 +53,9 @@ def query_of(rows, day=DAY_ONE, chain="anvil"):
 def published(engine, rows, clock, day=DAY_ONE):
     """Publish (holder, amount, note) rows and return the change."""
     with engine.begin() as connection:
-        return publish(connection, PROBE, query_of(rows, day), {**WINDOW, "day": day}, clock)
+        return publish(
+            connection, PROBE, query_of(rows, day), {**WINDOW, "day": day}, lambda: clock
+        )
 
 
 def seen_at(engine, moment):
@@ -101,7 +104,7 @@ def test_an_emptied_window_moves_to_history_whole_and_leaves_other_days_alone(wa
     published(warehouse, [("a", 9, None)], MORNING, day=DAY_ONE + timedelta(days=1))
 
     with warehouse.begin() as connection:
-        change = publish(connection, PROBE, None, WINDOW, MORNING + SECOND)
+        change = publish(connection, PROBE, None, WINDOW, lambda: MORNING + SECOND)
 
     assert (change.rows, change.arrived, change.moved) == (0, 0, 1)
     assert seen_at(warehouse, MORNING) == {("a", 1, None), ("a", 9, None)}
@@ -117,7 +120,7 @@ STEPS = st.integers(-5, 5).map(lambda minutes: timedelta(minutes=minutes, second
 
 def empty(engine):
     with engine.begin() as connection:
-        for name in BOTH:
+        for name in (*BOTH, "ops.publish_clock"):
             connection.execute(text(f"DELETE FROM {name}"))
 
 
@@ -125,10 +128,10 @@ def test_as_of_every_revision_says_what_was_served_then(warehouse):
     @given(st.lists(st.tuples(ROWS, STEPS), min_size=1, max_size=4))
     def holds(revisions):
         empty(warehouse)
-        now, last, served = MORNING, None, []
+        now, served = MORNING, []
         for rows, step in revisions:
             now += step
-            last = next_clock(last, now)
+            last = ticked(warehouse, now)
             published(warehouse, rows, last)
             served.append((last, set(rows)))
         ends = [moment for moment, _ in served[1:]] + [datetime(2030, 1, 1, tzinfo=UTC)]
@@ -141,13 +144,18 @@ def test_as_of_every_revision_says_what_was_served_then(warehouse):
     holds()
 
 
-def test_the_publish_clock_never_repeats_nor_goes_back():
-    tick = timedelta(microseconds=1)
+def ticked(engine, now):
+    with engine.begin() as connection:
+        return tick(connection, PROBE.name, "anvil", now)
 
-    assert next_clock(None, MORNING) == MORNING
-    assert next_clock(MORNING, MORNING) == MORNING + tick
-    assert next_clock(MORNING + SECOND, MORNING) == MORNING + SECOND + tick
-    assert next_clock(MORNING, MORNING + tick) == MORNING + tick
+
+def test_the_publish_clock_never_repeats_nor_goes_back(warehouse):
+    step = timedelta(microseconds=1)
+
+    assert ticked(warehouse, MORNING) == MORNING
+    assert ticked(warehouse, MORNING) == MORNING + step
+    assert ticked(warehouse, MORNING - SECOND) == MORNING + 2 * step
+    assert ticked(warehouse, MORNING + SECOND) == MORNING + SECOND
 
 
 def test_readers_never_see_half_a_window(warehouse):
@@ -299,7 +307,7 @@ def test_a_query_that_breaks_the_contract_leaves_the_window_as_it_was(warehouse,
     before = row_versions(warehouse, *BOTH)
 
     with pytest.raises(DataSetError) as error, warehouse.begin() as connection:
-        publish(connection, PROBE, query, WINDOW, MORNING + SECOND)
+        publish(connection, PROBE, query, WINDOW, lambda: MORNING + SECOND)
 
     assert str(error.value) == message
     assert row_versions(warehouse, *BOTH) == before
@@ -310,7 +318,7 @@ def test_a_row_without_its_key_is_refused(warehouse):
         pytest.raises(DataSetError, match='probe_v1: null value in column "holder"'),
         warehouse.begin() as connection,
     ):
-        publish(connection, PROBE, query_of([(None, 1, None)]), WINDOW, MORNING)
+        publish(connection, PROBE, query_of([(None, 1, None)]), WINDOW, lambda: MORNING)
 
     assert scalar(warehouse, "SELECT count(*) FROM serving.probe_v1") == 0
 

@@ -3,16 +3,18 @@
 The one way to a served row, whoever asks: a DAG, the command line, a notebook or a rebuild.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Connection, Engine, func, select, update
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError, ProgrammingError
 
-from onchain_agg.errors import DataSetError
+from onchain_agg.errors import DataSetError, SourceError
 from onchain_agg.metrics.dataset import DataSet, Window
-from onchain_agg.metrics.inputs import inputs_of, window_of
+from onchain_agg.metrics.inputs import has_blocks, inputs_of, window_of
 from onchain_agg.metrics.todo import Todo, applied_days, todo
 from onchain_agg.warehouse import dirty, ledger, versions
 from onchain_agg.warehouse.archive import DayStore, readable
@@ -73,14 +75,16 @@ def compute(
     Raises:
         ConfigError: A day is archived, and no *archive* was given.
         DataSetError: The query breaks the table's contract; that window stays as it was.
+        SourceError: The database failed; what was published stays, and the rest is still dirty.
     """
-    with engine.begin() as connection:
+    snapshot = engine.execution_options(isolation_level="REPEATABLE READ")
+    with _retryable(dataset), snapshot.begin() as connection:
         now = _time(connection, clock)
         work = todo(connection, dataset, scope, refresh=refresh, now=now)
         dirty.clear(connection, work.claim, work.nothing_to_do)
     done: list[Published] = []
     for day in work.days:
-        with readable(engine, dataset.reads, scope, day, archive):
+        with _retryable(dataset), readable(engine, dataset.reads, scope, day, archive):
             done.append(_publish(engine, dataset, scope, day, work, clock))
         if progress is not None:
             progress(done[-1])
@@ -131,6 +135,16 @@ def backfill(
         return dirty.mark(connection, dataset.name, scope, days)
 
 
+@contextmanager
+def _retryable(dataset: DataSet) -> Iterator[None]:
+    """Turn a lost connection, a time-out or a conflict between transactions into SourceError."""
+    try:
+        yield
+    except OperationalError as error:
+        reason = str(error.orig).splitlines()[0]
+        raise SourceError(f"{dataset.name}: PostgreSQL gave up: {reason}. Run it again.") from error
+
+
 def _time(connection: Connection, clock: Clock | None) -> datetime:
     if clock is not None:
         return clock()
@@ -143,42 +157,57 @@ def _publish(
 ) -> Published:
     with publishing(engine, dataset.name, scope) as connection:
         window = window_of(connection, scope, day)
-        inputs = inputs_of(connection, dataset, window)
         before = ledger.entry_of(connection, dataset.name, scope, day)
+        rows = 0 if before is None else before.rows
+        if window.is_empty and has_blocks(connection, scope, day):
+            # The state is being built again; the day's turn comes when its blocks are applied.
+            return Published(dataset.name, scope, day, rows, 0)
+        inputs = inputs_of(connection, dataset, window)
         dirty.clear(connection, work.claim, work.ends.get(day, ()))
         if before is not None and before.inputs == inputs:
-            return Published(dataset.name, scope, day, before.rows, 0)
-        last = ledger.last_clock(connection, dataset.name, scope)
-        at = versions.next_clock(last, _time(connection, clock))
-        change = _compare(connection, dataset, window, at)
+            return Published(dataset.name, scope, day, rows, 0)
+        change = _compare(connection, dataset, window, clock)
         if window.is_empty:
-            ledger.forget(connection, dataset.name, scope, day, at)
+            ledger.forget(connection, dataset.name, scope, day)
         else:
-            is_new = before is None or change.arrived or change.moved
-            entry = ledger.Entry(
-                dataset=dataset.name,
-                scope=scope,
-                day=day,
-                grain=dataset.grain,
-                rows=change.rows,
-                checksum=change.checksum,
-                inputs=inputs,
-                changed_at=at if is_new or before is None else before.changed_at,
-                computed_at=at,
-            )
-            ledger.write(connection, entry)
+            _enter(connection, dataset, window, inputs, before, change)
     return Published(dataset.name, scope, day, change.rows, max(change.arrived, change.moved))
 
 
+def _enter(
+    connection: Connection,
+    dataset: DataSet,
+    window: Window,
+    inputs: dict[str, Any],
+    before: ledger.Entry | None,
+    change: versions.Change,
+) -> None:
+    is_new = before is None or change.arrived or change.moved
+    entry = ledger.Entry(
+        dataset=dataset.name,
+        scope=window.scope,
+        day=window.day,
+        grain=dataset.grain,
+        rows=change.rows,
+        checksum=change.checksum,
+        inputs=inputs,
+        changed_at=change.at if is_new or before is None else before.changed_at,
+        computed_at=change.at,
+    )
+    ledger.write(connection, entry)
+
+
 def _compare(
-    connection: Connection, dataset: DataSet, window: Window, at: datetime
+    connection: Connection, dataset: DataSet, window: Window, clock: Clock | None
 ) -> versions.Change:
+    def at() -> datetime:
+        return ledger.tick(connection, dataset.name, window.scope, _time(connection, clock))
+
     rows = None if window.is_empty else dataset.rows(window)
+    key = {"chain": window.scope, "day": window.day}
     try:
-        return versions.publish(
-            connection, dataset.table, rows, {"chain": window.scope, "day": window.day}, at
-        )
-    except DBAPIError as error:
+        return versions.publish(connection, dataset.table, rows, key, at)
+    except (DataError, IntegrityError, ProgrammingError) as error:
         raise DataSetError(
             f"{dataset.name}: computing {window.scope} {window.day} failed:"
             f" {str(error.orig).splitlines()[0]}"

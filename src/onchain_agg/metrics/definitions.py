@@ -21,7 +21,7 @@ from onchain_agg.warehouse.archive import refuse_archived
 from onchain_agg.warehouse.locks import lock_chain, lock_definitions
 from onchain_agg.warehouse.state_balance import Span, change_balances, forget_balances
 from onchain_agg.warehouse.tables.chain import BLOCK
-from onchain_agg.warehouse.tables.ops import ADDRESS_FORMAT, ASSET, DATASET, DATASET_CHAIN
+from onchain_agg.warehouse.tables.ops import ADDRESS_FORMAT, ASSET, DATASET, DATASET_CHAIN, DIRTY
 
 ExtraAssets = Mapping[str, Iterable[Asset]]
 
@@ -44,14 +44,24 @@ def sync(engine: Engine, extra_assets: ExtraAssets | None = None) -> list[str]:
     changes: list[str] = []
     with engine.begin() as connection:
         lock_definitions(connection)
-        for dataset in all_datasets().values():
-            changes += _sync_dataset(connection, dataset)
+        _forget_undefined(connection)
         for chain in all_chains().values():
             if isinstance(chain, UtxoChain):
                 _sync_format(connection, chain)
             extra = (extra_assets or {}).get(chain.name, ())
             changes += _sync_assets(connection, chain, [*chain.tracked_assets, *extra])
+        # Last, because readers of a view wait from when it is made anew until the commit.
+        for dataset in all_datasets().values():
+            changes += _sync_dataset(connection, dataset)
     return changes
+
+
+def _forget_undefined(connection: Connection) -> None:
+    """Delete what would wake data sets and chains that have no definition any more."""
+    for table, chain in ((DATASET_CHAIN, DATASET_CHAIN.c.chain), (DIRTY, DIRTY.c.scope)):
+        gone = table.c.dataset.not_in(list(all_datasets())) | chain.not_in(list(all_chains()))
+        connection.execute(delete(table).where(gone))
+    connection.execute(delete(DATASET).where(DATASET.c.name.not_in(list(all_datasets()))))
 
 
 def _sync_dataset(connection: Connection, dataset: DataSet) -> list[str]:
@@ -65,6 +75,9 @@ def _sync_dataset(connection: Connection, dataset: DataSet) -> list[str]:
     before = connection.scalar(select(DATASET.c.definition).where(DATASET.c.name == dataset.name))
     if before == definition and known == chains:
         return []
+    for chain in sorted(chains):
+        # Blocks that are being applied must be seen here, or see the data set.
+        lock_chain(connection, chain)
     versions.create_tables(connection, dataset.table)
     versions.create_view(connection, dataset.name, dataset.table, dataset.derived)
     statement = insert(DATASET).values(name=dataset.name, definition=definition)

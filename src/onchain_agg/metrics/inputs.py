@@ -41,6 +41,13 @@ def window_of(connection: Connection, scope: str, day: date) -> Window:
     return Window(scope, day, row.first, row.last, row.since)
 
 
+def has_blocks(connection: Connection, scope: str, day: date) -> bool:
+    """Return whether blocks of *day* are stored, applied or not."""
+    block = BLOCK.c
+    query = select(block.height).where(block.chain == scope, block.day == day).limit(1)
+    return connection.scalar(query) is not None
+
+
 def inputs_of(connection: Connection, dataset: DataSet, window: Window) -> dict[str, Any]:
     """Return what the window's rows follow from.
 

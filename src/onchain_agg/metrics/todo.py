@@ -46,6 +46,7 @@ def todo(
     wanted: set[date] = set()
     ends: dict[date, list[date]] = {}
     nothing: list[date] = []
+    left_over: set[date] = set()
     for changed in claim.days:
         if changed in waiting or changed == postponed:
             continue
@@ -53,13 +54,13 @@ def todo(
         reached = [day for day in known if changed <= day <= last]
         if postponed is not None and postponed in reached:
             reached.remove(postponed)
-            if postponed not in claim.days:
-                dirty.mark(connection, dataset.name, scope, [postponed])
+            left_over = {postponed}
         wanted.update(reached)
         if reached:
             ends.setdefault(reached[-1], []).append(changed)
         else:
             nothing.append(changed)
+    dirty.mark(connection, dataset.name, scope, left_over - set(claim.days))
     return Todo(claim, tuple(sorted(wanted)), ends, tuple(nothing))
 
 

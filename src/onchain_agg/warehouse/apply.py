@@ -19,7 +19,7 @@ from onchain_agg.warehouse.archive import refuse_archived
 from onchain_agg.warehouse.locks import lock_chain
 from onchain_agg.warehouse.state_balance import Span, change_balances, forget_balances
 from onchain_agg.warehouse.tables.chain import BLOCK
-from onchain_agg.warehouse.tables.ops import ASSET
+from onchain_agg.warehouse.tables.ops import ASSET, INGEST_START
 from onchain_agg.warehouse.tables.state import TIP
 
 # One transaction's work: temporary tables stay in memory, and a kill loses little.
@@ -117,16 +117,26 @@ def reset_state(connection: Connection, chain: Chain) -> None:
 def _next_blocks(connection: Connection, chain: Chain) -> Sequence[Row[Any]]:
     tip = tip_of(connection, chain.name)
     if tip is None:
-        lowest = connection.scalar(
-            select(func.min(BLOCK.c.height)).where(BLOCK.c.chain == chain.name)
-        )
-        if lowest is None or (isinstance(chain, UtxoChain) and lowest != 0):
+        lowest = _lowest(connection, chain)
+        if lowest is None:
             return []
         return _linked(_blocks(connection, chain, lowest), None)
     above = _linked(_blocks(connection, chain, tip.height + 1), tip.block_hash)
     if above or isinstance(chain, UtxoChain):
         return above
     return _blocks_below(connection, chain, tip.from_height)
+
+
+def _lowest(connection: Connection, chain: Chain) -> int | None:
+    """Return the block to begin with: where ingest began, or the lowest one stored above it."""
+    lowest = select(func.min(BLOCK.c.height)).where(BLOCK.c.chain == chain.name)
+    if isinstance(chain, UtxoChain):
+        lowest = lowest.where(BLOCK.c.height == 0)
+    start = select(INGEST_START.c.height).where(INGEST_START.c.chain == chain.name)
+    above: int | None = connection.scalar(
+        lowest.where(BLOCK.c.height >= func.coalesce(start.scalar_subquery(), 0))
+    )
+    return connection.scalar(lowest) if above is None else above
 
 
 def _blocks(connection: Connection, chain: Chain, first: int) -> Sequence[Row[Any]]:

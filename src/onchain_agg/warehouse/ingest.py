@@ -11,15 +11,18 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pyarrow as pa
 from sqlalchemy import Connection, Engine, func, select, text
+from sqlalchemy.dialects.postgresql import insert
 
 from onchain_agg.chains import Chain, UtxoChain
 from onchain_agg.errors import ConfigError, ForkError, NodeBehindError, ReorgTooDeepError
 from onchain_agg.sources.batch import Batch, BlockSource
+from onchain_agg.warehouse.apply import tip_of
 from onchain_agg.warehouse.load import add_new, append
 from onchain_agg.warehouse.partitions import ensure_partitions
 from onchain_agg.warehouse.reorg import resolve_fork
 from onchain_agg.warehouse.tables import METADATA, is_partitioned
 from onchain_agg.warehouse.tables.chain import BLOCK
+from onchain_agg.warehouse.tables.ops import ASSET, INGEST_START
 from onchain_agg.warehouse.tables.state import SPENT_OUTPUT
 
 _log = logging.getLogger(__name__)
@@ -52,8 +55,8 @@ def plan(
         engine: The warehouse.
         chain: The chain.
         source: The node or files to read.
-        first: Lowest block wanted; by default where the warehouse began, or the first block of
-            the chain's tracked assets.
+        first: Lowest block wanted; by default where the first plan began. That is the first block
+            that it was asked for, else the first one of the tracked assets.
         last: Highest block wanted; by default the source's tip.
 
     Returns:
@@ -72,15 +75,23 @@ def plan(
         _log.error("%s Rebuilding now.", error)
         resolve_fork(engine, chain, source, rebuild=True)
     check_range(chain, source, first, last)
-    last = source.tip().height if last is None else last
-    with engine.connect() as connection:
-        if first is None:
-            first = _default_first(connection, chain, source)
-        rows = connection.execute(_MISSING, {"chain": chain.name, "first": first, "last": last})
-        missing = [(row.first, row.last) for row in rows]
+    highest = source.tip().height if last is None else last
+    with engine.begin() as connection:
+        start = _start(connection, chain, source, first)
+        missing = _missing(connection, chain, start if first is None else first, highest)
         if missing:
             _check_start(connection, chain, source, missing[0][0])
     return list(_split(missing, chain.batch_blocks))
+
+
+def _missing(connection: Connection, chain: Chain, first: int, last: int) -> list[tuple[int, int]]:
+    """Return the ranges between *first* and *last* that are not stored."""
+    tip = tip_of(connection, chain.name)
+    if tip is not None and tip.from_height <= first <= tip.height:
+        # What was applied is contiguous; it need not be looked at again.
+        first = tip.height + 1
+    rows = connection.execute(_MISSING, {"chain": chain.name, "first": first, "last": last})
+    return [(row.first, row.last) for row in rows]
 
 
 def _check_start(connection: Connection, chain: Chain, source: BlockSource, first: int) -> None:
@@ -162,8 +173,7 @@ def _load(
 ) -> int:
     rows = 0
     with engine.connect() as connection:
-        found = connection.execute(_MISSING, {"chain": chain.name, "first": first, "last": last})
-        missing = [(row.first, row.last) for row in found]
+        missing = _missing(connection, chain, first, last)
     for lowest, highest in missing:
         for batch in source.read(lowest, highest):
             rows += store(engine, chain, batch)
@@ -224,16 +234,28 @@ def _of_heights(rows: pa.RecordBatch, heights: set[int], batch: Batch) -> pa.Rec
     return rows.filter(pa.array(kept))
 
 
-def _default_first(connection: Connection, chain: Chain, source: BlockSource) -> int:
-    lowest: int | None = connection.scalar(
-        select(func.min(BLOCK.c.height)).where(BLOCK.c.chain == chain.name)
+def _start(connection: Connection, chain: Chain, source: BlockSource, first: int | None) -> int:
+    """Return the height from which the chain is kept complete; the first plan sets it.
+
+    It is not the lowest stored block: a first range may fail while later ones arrive, and a range
+    of the past may be loaded by hand.
+    """
+    known: int | None = connection.scalar(
+        select(INGEST_START.c.height).where(INGEST_START.c.chain == chain.name)
     )
-    if lowest is not None:
-        return lowest
-    if isinstance(chain, UtxoChain):
-        return 0
-    starts = [asset.start_block for asset in chain.tracked_assets]
-    return max(source.first_height(), min(starts, default=0))
+    if known is not None:
+        return known
+    start = 0
+    if first is not None and not isinstance(chain, UtxoChain):
+        start = first
+    elif not isinstance(chain, UtxoChain):
+        lowest = select(func.min(ASSET.c.start_block)).where(
+            ASSET.c.chain == chain.name, ASSET.c.tracked
+        )
+        start = max(source.first_height(), connection.scalar(lowest) or 0)
+    new = insert(INGEST_START).values(chain=chain.name, height=start)
+    connection.execute(new.on_conflict_do_nothing())
+    return start
 
 
 def _split(ranges: list[tuple[int, int]], size: int) -> Iterator[tuple[int, int]]:

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
 from sqlalchemy import Connection, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
-from onchain_agg.warehouse.tables.ops import WINDOW
+from onchain_agg.warehouse.tables.ops import PUBLISH_CLOCK, WINDOW
 
 Status = Literal["provisional", "final"]
 
@@ -19,6 +19,9 @@ _FINALISE = text(
     " AND t.chain = w.scope AND EXISTS ("
     "  SELECT 1 FROM chain.block b WHERE b.chain = t.chain AND b.height <= t.final_height"
     "  AND b.day > w.day)"
+    # A chain that was begun in the middle of a day lacks that day's first blocks.
+    " AND (t.from_height = 0 OR EXISTS (SELECT 1 FROM chain.block b WHERE b.chain = t.chain"
+    "  AND b.height = t.from_height AND b.day < w.day))"
     " AND NOT EXISTS (SELECT 1 FROM ops.dirty d"
     "  WHERE d.dataset = w.dataset AND d.scope = w.scope AND d.day <= w.day)"
 )
@@ -74,26 +77,39 @@ def write(connection: Connection, entry: Entry) -> None:
     )
 
 
-def forget(connection: Connection, dataset: str, scope: str, day: date, at: datetime) -> None:
-    """Delete the row of a window that has no blocks any more.
-
-    The publish clock *at* which its rows went must outlive it, so the newest window takes it over.
-    """
+def forget(connection: Connection, dataset: str, scope: str, day: date) -> None:
+    """Delete the row of a window that has no blocks any more."""
     columns = WINDOW.c
-    same = columns.dataset == dataset, columns.scope == scope
-    connection.execute(delete(WINDOW).where(*same, columns.day == day))
-    newest = select(func.max(columns.day)).where(*same).scalar_subquery()
-    connection.execute(update(WINDOW).where(*same, columns.day == newest).values(computed_at=at))
-
-
-def last_clock(connection: Connection, dataset: str, scope: str) -> datetime | None:
-    """Return the latest publish clock of a data set and scope."""
-    latest: datetime | None = connection.scalar(
-        select(func.max(WINDOW.c.computed_at)).where(
-            WINDOW.c.dataset == dataset, WINDOW.c.scope == scope
-        )
+    connection.execute(
+        delete(WINDOW).where(columns.dataset == dataset, columns.scope == scope, columns.day == day)
     )
-    return latest
+
+
+def tick(connection: Connection, dataset: str, scope: str, now: datetime) -> datetime:
+    """Return the publish clock of a data set and scope at *now*, later than it ever was.
+
+    Where the machine's clock went back, that is just after the last time. The caller holds the
+    data set's lock.
+    """
+    statement = insert(PUBLISH_CLOCK).values(dataset=dataset, scope=scope, at=now)
+    after_the_last = PUBLISH_CLOCK.c.at + timedelta(microseconds=1)
+    at: datetime = connection.scalars(
+        statement.on_conflict_do_update(
+            index_elements=[PUBLISH_CLOCK.c.dataset, PUBLISH_CLOCK.c.scope],
+            set_={"at": func.greatest(statement.excluded.at, after_the_last)},
+        ).returning(PUBLISH_CLOCK.c.at)
+    ).one()
+    return at
+
+
+def reopen(connection: Connection, scope: str, since: date) -> None:
+    """Mark the windows from *since* on provisional: their blocks were dropped."""
+    columns = WINDOW.c
+    connection.execute(
+        update(WINDOW)
+        .where(columns.scope == scope, columns.day >= since, columns.status == "final")
+        .values(status="provisional")
+    )
 
 
 def finalise(connection: Connection, dataset: str, scope: str) -> int:

@@ -7,11 +7,19 @@ from datetime import date
 from sqlalchemy import Connection, Engine, text
 
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
+# A holder may wait for a node or for a computation on another connection; ending its session would
+# free the lock in the middle.
+_STAY = text("SET LOCAL idle_in_transaction_session_timeout = 0")
+
+
+def _take(connection: Connection, name: str) -> None:
+    connection.execute(_STAY)
+    connection.execute(_LOCK, {"name": name})
 
 
 def lock_chain(connection: Connection, chain: str) -> None:
     """Wait until no other transaction changes the state of *chain*."""
-    connection.execute(_LOCK, {"name": f"chain:{chain}"})
+    _take(connection, f"chain:{chain}")
 
 
 @contextmanager
@@ -22,7 +30,7 @@ def publishing(engine: Engine, dataset: str, scope: str) -> Iterator[Connection]
     transaction's first statement, so it must begin after the wait, not before.
     """
     with engine.begin() as holder:
-        holder.execute(_LOCK, {"name": f"dataset:{dataset}:{scope}"})
+        _take(holder, f"dataset:{dataset}:{scope}")
         snapshot = engine.execution_options(isolation_level="REPEATABLE READ")
         with snapshot.begin() as connection:
             yield connection
@@ -30,9 +38,9 @@ def publishing(engine: Engine, dataset: str, scope: str) -> Iterator[Connection]
 
 def lock_definitions(connection: Connection) -> None:
     """Wait until no other transaction synchronises definitions."""
-    connection.execute(_LOCK, {"name": "definitions"})
+    _take(connection, "definitions")
 
 
 def lock_archived_day(connection: Connection, chain: str, day: date) -> None:
     """Wait until no other transaction holds an archived day of *chain* readable."""
-    connection.execute(_LOCK, {"name": f"archived:{chain}:{day}"})
+    _take(connection, f"archived:{chain}:{day}")

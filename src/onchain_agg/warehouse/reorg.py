@@ -7,26 +7,36 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, delete, select, text
+from sqlalchemy import Connection, Engine, Row, any_, cast, delete, select, text
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from onchain_agg.chains import Chain, UtxoChain
 from onchain_agg.errors import NodeBehindError, ReorgTooDeepError
 from onchain_agg.sources.batch import EVM_TABLES, UTXO_TABLES, BlockSource
-from onchain_agg.warehouse import dirty, state_utxo
+from onchain_agg.warehouse import dirty, ledger, state_utxo
 from onchain_agg.warehouse.apply import reset_state, span_of, tip_of
 from onchain_agg.warehouse.locks import lock_chain
 from onchain_agg.warehouse.state_balance import change_balances
 from onchain_agg.warehouse.tables import METADATA
 from onchain_agg.warehouse.tables.chain import BLOCK
 from onchain_agg.warehouse.tables.state import TIP
+from onchain_agg.warehouse.types import HASH, HEIGHT
+
+# One bind value however deep the fork is.
+HEIGHTS, HASHES = ARRAY(HEIGHT), ARRAY(HASH)
 
 # Blocks above the tip hang together in runs; only each run's top must be asked for.
+# The applied blocks are one run, so of those only the tip is looked at.
 _RUN_TOPS = text(
-    "SELECT b.height FROM chain.block b WHERE b.chain = :chain AND NOT EXISTS ("
+    "SELECT b.height FROM chain.block b WHERE b.chain = :chain"
+    " AND (b.height >= :tip OR b.height < :from_height) AND NOT EXISTS ("
     " SELECT 1 FROM chain.block next WHERE next.chain = b.chain"
     " AND next.height = b.height + 1 AND next.parent_hash = b.block_hash)"
     " ORDER BY b.height DESC"
 )
+
+
+_NOTHING_APPLIED = {"tip": 0, "from_height": 0}
 
 
 def resolve_fork(
@@ -62,7 +72,9 @@ def _orphans(
 ) -> list[int]:
     """Return the heights whose stored block the node does not have."""
     orphans: set[int] = set()
-    for top in connection.scalars(_RUN_TOPS, {"chain": chain.name}).all():
+    tip = tip_of(connection, chain.name)
+    applied = {"tip": tip.height, "from_height": tip.from_height} if tip else _NOTHING_APPLIED
+    for top in connection.scalars(_RUN_TOPS, {"chain": chain.name, **applied}).all():
         shared = min(top, node_height)
         height = shared
         while height >= 0 and _contradicts(connection, chain, source, height):
@@ -94,10 +106,12 @@ def _drop(connection: Connection, chain: Chain, orphans: list[int], *, rebuild: 
     tip = tip_of(connection, chain.name)
     blocks = connection.execute(
         select(BLOCK)
-        .where(BLOCK.c.chain == chain.name, BLOCK.c.height.in_(orphans))
+        .where(BLOCK.c.chain == chain.name, BLOCK.c.height == any_(cast(orphans, HEIGHTS)))
         .order_by(BLOCK.c.height)
     ).all()
     days = {block.day for block in blocks}
+    hashes = [block.block_hash for block in blocks]
+    ledger.reopen(connection, chain.name, min(days))
     applied = [b for b in blocks if tip is not None and tip.from_height <= b.height <= tip.height]
     if applied and tip is not None:
         if applied[0].height >= tip.undo_from:
@@ -117,7 +131,7 @@ def _drop(connection: Connection, chain: Chain, orphans: list[int], *, rebuild: 
             delete(table).where(
                 table.c.chain == chain.name,
                 table.c.day.between(min(days), max(days)),
-                table.c.height.in_(orphans),
+                table.c.block_hash == any_(cast(hashes, HASHES)),
             )
         )
     return days

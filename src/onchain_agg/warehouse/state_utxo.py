@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, text
 
-from onchain_agg.errors import SourceError
+from onchain_agg.errors import ConfigError
 from onchain_agg.warehouse.state_balance import IN_BLOCKS, Span
 
 _CREATED = f"""
@@ -150,7 +150,7 @@ def spend_and_create(connection: Connection, span: Span) -> None:
     The span must not hold a repeated coinbase together with the one that it repeats.
 
     Raises:
-        SourceError: An input spends an output that no applied block created.
+        ConfigError: An input spends an output that no applied block created.
     """
     values = span.parameters()
     connection.execute(text(_CREATED), values)
@@ -160,10 +160,10 @@ def spend_and_create(connection: Connection, span: Span) -> None:
     connection.execute(text("ANALYZE spent"))
     unknown = connection.execute(text(_UNKNOWN)).first()
     if unknown is not None:
-        raise SourceError(
+        raise ConfigError(
             f"{span.chain}: block {unknown.height} spends output {unknown.txid}:"
-            f"{unknown.prev_vout}, which no earlier block created. Load the blocks again with"
-            f" `onchain-agg rebuild --chain {span.chain}`."
+            f"{unknown.prev_vout}, which no earlier block created. The stored facts are damaged:"
+            f" delete chain {span.chain!r} from the tables of chain and state, and load it again."
         )
     connection.execute(text(_RECORD_OVERWRITTEN), values)
     connection.execute(text(_RECORD_SPENT), values)

@@ -6,9 +6,9 @@ arrive. All of it is one transaction under the data set's lock, so a reader neve
 window, and a run that changes nothing writes nothing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -53,12 +53,14 @@ class Change:
         arrived: Rows that are new or have new values.
         moved: Rows that changed or vanished; their former version is in history.
         checksum: Of the window's rows, whatever their order.
+        at: The publish clock of the change.
     """
 
     rows: int
     arrived: int
     moved: int
     checksum: str
+    at: datetime
 
 
 def twins(table: Table) -> Twins:
@@ -127,7 +129,7 @@ def publish(
     table: Table,
     rows: Select[Any] | None,
     window: Mapping[str, object],
-    clock: datetime,
+    clock: Callable[[], datetime],
 ) -> Change:
     """Make *rows* what readers see of *window*, and return what changed.
 
@@ -136,18 +138,20 @@ def publish(
         table: The data set's table.
         rows: Query whose columns are the table's, by name; None empties the window.
         window: Values of the key columns that say which rows are in the window.
-        clock: The publish clock; later than that of every publish before.
+        clock: Tells the publish clock, later than that of every publish before. Asked when the
+            rows are ready, so that what readers saw and what `as_of` says differ by a commit.
 
     Raises:
         DataSetError: The query's columns are not the table's, a key comes twice, a value is
             missing, or a row lies outside the window.
     """
     stage = _stage(connection, table, rows, window)
-    moved = _move_gone(connection, table, stage, window, clock)
-    arrived = _add_new(connection, table, stage, window, clock)
     count, checksum = _fingerprint(connection, stage)
+    at = clock()
+    moved = _move_gone(connection, table, stage, window, at)
+    arrived = _add_new(connection, table, stage, window, at)
     connection.execute(text(f"DROP TABLE {stage.name}"))
-    return Change(count, arrived, moved, checksum)
+    return Change(count, arrived, moved, checksum, at)
 
 
 def _move_gone(
@@ -325,10 +329,3 @@ def thin(connection: Connection, table: Table, since: date, before: date) -> int
     )
     connection.execute(text("DROP TABLE interim"))
     return dropped
-
-
-def next_clock(previous: datetime | None, now: datetime) -> datetime:
-    """Return *now*, or just after *previous* where the machine's clock went backwards."""
-    if previous is None or now > previous:
-        return now
-    return previous + timedelta(microseconds=1)

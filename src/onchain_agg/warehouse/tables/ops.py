@@ -88,6 +88,25 @@ WINDOW = Table(
     schema="ops",
 )
 
+PUBLISH_CLOCK = Table(
+    "publish_clock",
+    METADATA,
+    # Never goes back, also where the machine's clock does or a window vanishes.
+    Column("dataset", NAME, primary_key=True),
+    Column("scope", NAME, primary_key=True),
+    Column("at", TIME, nullable=False),
+    schema="ops",
+)
+
+INGEST_START = Table(
+    "ingest_start",
+    METADATA,
+    # Set by the first plan: what is missing from here on is loaded, whatever came first.
+    Column("chain", NAME, primary_key=True),
+    Column("height", HEIGHT, nullable=False),
+    schema="ops",
+)
+
 ARCHIVED_DAY = Table(
     "archived_day",
     METADATA,

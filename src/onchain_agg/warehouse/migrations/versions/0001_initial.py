@@ -25,6 +25,8 @@ def upgrade() -> None:
     _create_dataset()
     _create_dataset_chain()
     _create_dirty()
+    _create_ingest_start()
+    _create_publish_clock()
     _create_window()
     _create_balance()
     _create_balance_delta()
@@ -323,6 +325,27 @@ def _create_dirty() -> None:
     )
     op.create_index(
         "ix_dirty_dataset", "dirty", ["dataset", "scope", "day"], unique=False, schema="ops"
+    )
+
+
+def _create_ingest_start() -> None:
+    op.create_table(
+        "ingest_start",
+        sa.Column("chain", sa.Text(), nullable=False),
+        sa.Column("height", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("chain"),
+        schema="ops",
+    )
+
+
+def _create_publish_clock() -> None:
+    op.create_table(
+        "publish_clock",
+        sa.Column("dataset", sa.Text(), nullable=False),
+        sa.Column("scope", sa.Text(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("dataset", "scope"),
+        schema="ops",
     )
 
 
