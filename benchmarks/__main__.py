@@ -25,10 +25,12 @@ _VERDICTS = {True: "met", False: "NOT MET", None: ""}
 def main() -> None:
     """Run what was asked for; a missed target is a line of the report, not a failure."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument(
-        "name", nargs="*", choices=[*WITH_TARGETS, *CLOSER_LOOKS], default=WITH_TARGETS
-    )
-    for name in parser.parse_args().name:
+    known = (*WITH_TARGETS, *CLOSER_LOOKS)
+    parser.add_argument("name", nargs="*", help=f"one of {', '.join(known)}")
+    names = parser.parse_args().name or WITH_TARGETS
+    if unknown := [name for name in names if name not in known]:
+        parser.error(f"there is no benchmark {unknown[0]!r}; choose from {', '.join(known)}")
+    for name in names:
         if name in _NEED_ANVIL and (reason := anvil.available() or evm_contracts.available()):
             print(f"\n{name}: left out, because {reason}")
         elif name in CLOSER_LOOKS:
