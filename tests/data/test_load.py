@@ -10,7 +10,7 @@ from sqlalchemy import func, select, text
 
 from onchain_agg.errors import ConfigError, DataSetError
 from onchain_agg.sources.batch import SCHEMAS
-from onchain_agg.warehouse.load import Merged, add_new, append, merge
+from onchain_agg.warehouse.load import Merged, append, merge
 from onchain_agg.warehouse.partitions import ensure_partitions
 from onchain_agg.warehouse.tables.chain import BLOCK, MALFORMED_LOG, TOKEN_TRANSFER
 from onchain_agg.warehouse.tables.state import BALANCE
@@ -354,23 +354,3 @@ def test_a_batch_that_does_not_fit_the_table_is_refused_by_name(days, change, co
 
     with days.connect() as connection:
         assert connection.scalar(select(func.count()).select_from(TOKEN_TRANSFER)) == 0
-
-
-def test_only_rows_whose_key_is_new_are_added_and_told(engine):
-    def rows(*numbers, address=b"\x01" * 20):
-        names = BALANCE.columns.keys()
-        values = ([1] * len(numbers), [address] * len(numbers), [word(n) for n in numbers])
-        types = (pa.int32(), pa.binary(), pa.binary(32))
-        arrays = [pa.array(v, t) for v, t in zip(values, types, strict=True)]
-        return pa.RecordBatch.from_arrays(arrays, names=names)
-
-    first = write(engine, told_by_balance, rows(5), BALANCE, {})
-    again = write(engine, told_by_balance, rows(6), BALANCE, {})
-    other = write(engine, told_by_balance, rows(7, address=b"\x02" * 20), BALANCE, {})
-
-    assert (first, again, other) == ({5}, set(), {7})
-    assert stored(engine, BALANCE.c.balance) == [(5,), (7,)]
-
-
-def told_by_balance(connection, table, batch, constants):
-    return add_new(connection, table, batch, constants, "balance")

@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pyarrow as pa
-from sqlalchemy import Connection, Engine, func, select, text
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Connection, Engine, bindparam, cast, func, literal, select, text
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from onchain_agg.chains import Chain, UtxoChain
 from onchain_agg.errors import ConfigError, ForkError, NodeBehindError, ReorgTooDeepError
 from onchain_agg.sources.batch import Batch, BlockSource
 from onchain_agg.warehouse.apply import tip_of
-from onchain_agg.warehouse.load import add_new, append
+from onchain_agg.warehouse.load import append
 from onchain_agg.warehouse.partitions import ensure_partitions
 from onchain_agg.warehouse.reorg import resolve_fork
 from onchain_agg.warehouse.tables import METADATA, is_partitioned
@@ -207,7 +207,15 @@ def store(engine: Engine, chain: Chain, batch: Batch) -> int:
 
 
 def _insert_blocks(connection: Connection, chain: Chain, blocks: pa.RecordBatch) -> set[int]:
-    new: set[int] = add_new(connection, BLOCK, blocks, {"chain": chain.name}, "height")
+    # One statement for the whole batch: thousands of rows at most, for which staging costs more.
+    names = blocks.schema.names
+    arrays = [
+        cast(bindparam(name, blocks.column(name).to_pylist()), ARRAY(BLOCK.c[name].type))
+        for name in names
+    ]
+    rows = func.unnest(*arrays).table_valued(*names).render_derived()
+    statement = insert(BLOCK).from_select(["chain", *names], select(literal(chain.name), *rows.c))
+    new = set(connection.scalars(statement.on_conflict_do_nothing().returning(BLOCK.c.height)))
     hashes = zip(
         blocks.column("height").to_pylist(), blocks.column("block_hash").to_pylist(), strict=True
     )

@@ -93,51 +93,20 @@ def merge(
     stream = _stream(table, batch, constants)
     if batch.num_rows == 0:
         return Merged(0, 0)
-    with _clear_errors(table), _staged(connection, table, stream) as stage:
-        merged = [
-            _upsert(connection, target, rows) for target, rows in _targets(connection, table, stage)
-        ]
-    return Merged(sum(m.inserted for m in merged), sum(m.updated for m in merged))
-
-
-def add_new(
-    connection: Connection,
-    table: Table,
-    batch: pa.RecordBatch,
-    constants: Mapping[str, object],
-    key: str,
-) -> set[Any]:
-    """Add the rows whose primary key is not in *table* yet; return their values of column *key*.
-
-    Rows that are there stay as they are, also where the batch says otherwise. A row that another
-    transaction is adding is waited for.
-
-    Raises:
-        ConfigError: As for `append`.
-        DataSetError: PostgreSQL refused a row.
-        psycopg.OperationalError: The connection broke.
-    """
-    stream = _stream(table, batch, constants)
-    if batch.num_rows == 0:
-        return set()
-    with _clear_errors(table), _staged(connection, table, stream) as stage:
-        statement = insert(table).from_select(stage.columns.keys(), select(*stage.columns))
-        return set(connection.scalars(statement.on_conflict_do_nothing().returning(table.c[key])))
-
-
-@contextmanager
-def _staged(connection: Connection, table: Table, stream: Iterator[memoryview]) -> Iterator[Table]:
-    """Yield a temporary table with the columns of *table* that holds the stream's rows."""
     stage = Table(
         f"stage_{table.name}",
         MetaData(),
         *(Column(column.name, column.type) for column in table.columns),
         prefixes=["TEMPORARY"],
     )
-    connection.execute(CreateTable(stage))
-    _copy(connection, table, sql.Identifier("pg_temp", stage.name), stream)
-    yield stage
-    connection.execute(DropTable(stage))
+    with _clear_errors(table):
+        connection.execute(CreateTable(stage))
+        _copy(connection, table, sql.Identifier("pg_temp", stage.name), stream)
+        merged = [
+            _upsert(connection, target, rows) for target, rows in _targets(connection, table, stage)
+        ]
+        connection.execute(DropTable(stage))
+    return Merged(sum(m.inserted for m in merged), sum(m.updated for m in merged))
 
 
 def _stream(
