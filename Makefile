@@ -12,6 +12,8 @@ PORT ?= 8080
 ARGS ?=
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/onchain-agg
 NODE_DIR := $(CACHE)/node-$(firstword $(shell cksum tests/nodes/package-lock.json))
+# uv trusts what the machine trusts, as pip does.
+export UV_SYSTEM_CERTS ?= true
 export ONCHAIN_AGG_NODE_MODULES ?= $(NODE_DIR)/node_modules
 INPUT = $(if $(BLOCKS),--blocks '$(BLOCKS)') $(if $(BTC_RPC),--btc-rpc '$(BTC_RPC)') \
         $(if $(EVM_RPC),--evm-rpc '$(EVM_RPC)') $(if $(CHAIN),--chain '$(CHAIN)') \
