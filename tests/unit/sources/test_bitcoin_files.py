@@ -2,12 +2,10 @@
 
 import bz2
 import csv
-import os
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -17,17 +15,17 @@ from onchain_agg.chains import chain_named
 from onchain_agg.errors import NodeBehindError
 from onchain_agg.sources import bitcoin_batches
 from onchain_agg.sources.bitcoin import BlockFileSource
+from tests.conftest import REAL_DATA
 from tests.unit.sources.bitcoin_blocks import MadeChain, file_source, framed
 
-REAL = Path(os.environ.get("ONCHAIN_AGG_REAL_DATA", Path(__file__).parents[4] / "shared/data"))
 MADE = MadeChain().grow(12)
 FRAMED = framed(MADE.blocks)
 
 
 def real(name):
-    file = REAL / name
+    file = REAL_DATA / name
     if not file.exists():
-        pytest.skip(f"real data is not at {REAL}; set ONCHAIN_AGG_REAL_DATA")
+        pytest.skip(f"real data is not at {REAL_DATA}; set ONCHAIN_AGG_REAL_DATA")
     return file
 
 

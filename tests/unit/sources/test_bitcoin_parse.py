@@ -1,9 +1,7 @@
 """Raw blocks become the facts that they hold, or an error; never something in between."""
 
-import os
 from dataclasses import replace
 from datetime import UTC, date, datetime
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -13,9 +11,9 @@ from onchain_agg.errors import SourceError
 from onchain_agg.sources.batch import SCHEMAS
 from onchain_agg.sources.bitcoin_columns import PlacedBlock, block_tables
 from onchain_agg.sources.bitcoin_parse import parse_block
+from tests.conftest import REAL_DATA
 from tests.unit.sources.bitcoin_blocks import Block, Tx, TxIn, TxOut, coinbase
 
-REAL = Path(os.environ.get("ONCHAIN_AGG_REAL_DATA", Path(__file__).parents[4] / "shared/data"))
 HASHES = st.binary(min_size=32, max_size=32)
 # Lengths on both sides of where the length's own width changes.
 SCRIPTS = st.one_of(
@@ -230,9 +228,9 @@ def test_the_genesis_outputs_can_never_be_spent():
     ],
 )
 def test_a_real_block_has_its_known_hash_and_counts(height, block_hash, counts):
-    file = REAL / f"bitcoin/bitcoinj_block{height}.dat"
+    file = REAL_DATA / f"bitcoin/bitcoinj_block{height}.dat"
     if not file.exists():
-        pytest.skip(f"real blocks are not at {REAL}; set ONCHAIN_AGG_REAL_DATA")
+        pytest.skip(f"real blocks are not at {REAL_DATA}; set ONCHAIN_AGG_REAL_DATA")
     raw = file.read_bytes()
 
     parsed = parse_block(raw)

@@ -1,9 +1,7 @@
 """Logs to token transfers: every standard, every digit, and what is kept apart."""
 
 import csv
-import os
 from collections import Counter
-from pathlib import Path
 
 import eth_abi
 import pytest
@@ -20,6 +18,7 @@ from onchain_agg.sources.evm_logs import (
     batch_arrays,
     token_tables,
 )
+from tests.conftest import REAL_DATA
 
 TOKEN, TX = "0x" + "ee" * 20, "0x" + "cd" * 32
 ALICE, BOB, OPERATOR = ("0x" + digit * 40 for digit in "abc")
@@ -268,14 +267,12 @@ def test_nonsense_of_a_node_is_its_error(field, value, message):
         token_tables([log], _blocks())
 
 
-REAL = Path(os.environ.get("ONCHAIN_AGG_REAL_DATA", Path(__file__).parents[4] / "shared/data"))
-
-
 @pytest.mark.skipif(
-    not (REAL / "ethereum").is_dir(), reason=f"no real data in {REAL} (ONCHAIN_AGG_REAL_DATA)"
+    not (REAL_DATA / "ethereum").is_dir(),
+    reason=f"no real data in {REAL_DATA} (ONCHAIN_AGG_REAL_DATA)",
 )
 def test_real_mainnet_logs_decode_as_eth_abi_decodes_them():
-    with (REAL / "ethereum/logs_block_14210867_sample.csv").open() as lines:
+    with (REAL_DATA / "ethereum/logs_block_14210867_sample.csv").open() as lines:
         entries = list(csv.DictReader(lines))
     logs = [_real(entry) for entry in entries]
     hash_of = {int(entry["block_number"]): entry["block_hash"] for entry in entries}
