@@ -104,6 +104,21 @@ def test_days_are_not_emptied_while_the_state_is_built_again(warehouse, monkeypa
     assert contents(warehouse) == before
 
 
+def test_a_day_whose_next_block_waits_to_be_applied_is_served_as_it_was(warehouse):
+    blocks = branch(EVM, 6)
+    bring_up_to_date(warehouse, EVM, FakeNode(EVM, blocks[:5]))
+    ingest.load(warehouse, EVM, FakeNode(EVM, blocks), 5, 5)
+    day = blocks[5].at.date()
+    computing.backfill(warehouse, WHALES, EVM.name, day, day, force=True)
+
+    (window,) = computing.compute(warehouse, WHALES, EVM.name)
+    applied = apply_blocks(warehouse, EVM, final_height=-1)
+    (after,) = computing.compute(warehouse, WHALES, EVM.name)
+
+    assert (window.changed, applied.days, after.day) == (0, (day,), day)
+    assert after.rows > window.rows
+
+
 def test_a_new_data_set_misses_no_day_that_is_being_applied(warehouse):
     node = FakeNode(EVM, branch(EVM, 12))
     bring_up_to_date(warehouse, EVM, FakeNode(EVM, node.blocks[:6]))

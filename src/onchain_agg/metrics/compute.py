@@ -14,7 +14,7 @@ from sqlalchemy.exc import DataError, IntegrityError, OperationalError, Programm
 
 from onchain_agg.errors import DataSetError, SourceError
 from onchain_agg.metrics.dataset import DataSet, Window
-from onchain_agg.metrics.inputs import has_blocks, inputs_of, window_of
+from onchain_agg.metrics.inputs import inputs_of, is_being_applied, window_of
 from onchain_agg.metrics.todo import Todo, applied_days, todo
 from onchain_agg.warehouse import dirty, ledger, versions
 from onchain_agg.warehouse.archive import DayStore, readable
@@ -159,8 +159,8 @@ def _publish(
         window = window_of(connection, scope, day)
         before = ledger.entry_of(connection, dataset.name, scope, day)
         rows = 0 if before is None else before.rows
-        if window.is_empty and has_blocks(connection, scope, day):
-            # The state is being built again; the day's turn comes when its blocks are applied.
+        if is_being_applied(connection, window):
+            # Applying marks the day dirty again; until then what is served stays.
             return Published(dataset.name, scope, day, rows, 0)
         inputs = inputs_of(connection, dataset, window)
         dirty.clear(connection, work.claim, work.ends.get(day, ()))

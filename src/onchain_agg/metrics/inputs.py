@@ -41,11 +41,21 @@ def window_of(connection: Connection, scope: str, day: date) -> Window:
     return Window(scope, day, row.first, row.last, row.since)
 
 
-def has_blocks(connection: Connection, scope: str, day: date) -> bool:
-    """Return whether blocks of *day* are stored, applied or not."""
-    block = BLOCK.c
-    query = select(block.height).where(block.chain == scope, block.day == day).limit(1)
-    return connection.scalar(query) is not None
+def is_being_applied(connection: Connection, window: Window) -> bool:
+    """Return whether the next block of the window's day is stored and links up, but is not applied.
+
+    So it is while the state is built again, or between loading and applying.
+    """
+    block, last = BLOCK.c, BLOCK.alias("last").c
+    of_day = select(block.height).where(block.chain == window.scope, block.day == window.day)
+    if not window.is_empty:
+        of_day = of_day.where(
+            block.height == window.last_height + 1,
+            last.chain == window.scope,
+            last.height == window.last_height,
+            last.block_hash == block.parent_hash,
+        )
+    return connection.scalar(of_day.limit(1)) is not None
 
 
 def inputs_of(connection: Connection, dataset: DataSet, window: Window) -> dict[str, Any]:
