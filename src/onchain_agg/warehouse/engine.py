@@ -79,7 +79,8 @@ def _check_server(engine: Engine) -> None:
             )
     except OperationalError as error:
         engine.dispose()
-        reason = str(error.orig).strip().splitlines()[-1]
+        # The driver's text has several lines and ends in a question or a full stop.
+        reason = " ".join(str(error.orig).split()).rstrip("?.")
         message = f"PostgreSQL at {shown(engine.url)} cannot be used: {reason}."
         if any(words in reason for words in _FINAL):
             raise ConfigError(f"{message} Correct warehouse_url or the server's rights.") from error
