@@ -3,13 +3,10 @@
 Each command calls the function that the DAGs call; none has logic of its own.
 """
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
-from functools import wraps
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.console import Console
@@ -17,7 +14,8 @@ from rich.progress import Progress, TaskID
 from sqlalchemy import Engine
 
 from onchain_agg.chains import EvmChain, UtxoChain, chain_named
-from onchain_agg.errors import ConfigError, OnchainAggError
+from onchain_agg.command_errors import one_line_errors
+from onchain_agg.errors import ConfigError
 from onchain_agg.metrics import reading
 from onchain_agg.metrics.compute import backfill as mark_days
 from onchain_agg.metrics.compute import compute as publish
@@ -26,12 +24,12 @@ from onchain_agg.metrics.dataset import DataSet
 from onchain_agg.metrics.definitions import sync
 from onchain_agg.metrics.registry import all_datasets, dataset_named
 from onchain_agg.metrics.summary import summary, table_of
-from onchain_agg.settings import extra_assets, load_settings, warehouse_url
+from onchain_agg.settings import configured_warehouse, extra_assets, load_settings, warehouse_url
 from onchain_agg.sources.opening import open_source
 from onchain_agg.warehouse import ingest as ingesting
 from onchain_agg.warehouse.apply import apply_blocks, rebuild_state
 from onchain_agg.warehouse.engine import engine_for, shown
-from onchain_agg.warehouse.schema import check_migrated, migrate
+from onchain_agg.warehouse.schema import migrate
 
 _FIRST_DAY, _LAST_DAY = date(1970, 1, 1), date(9999, 12, 31)
 
@@ -57,33 +55,10 @@ def _moment(_context: click.Context, _parameter: click.Parameter, value: str) ->
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
-    @wraps(command)
-    def wrapped(*args: Any, **kwargs: Any) -> None:
-        try:
-            command(*args, **kwargs)
-        except OnchainAggError as error:
-            click.echo(f"Error: {error}", err=True)
-            sys.exit(2 if isinstance(error, ConfigError) else 1)
-
-    return wrapped
-
-
-@contextmanager
-def _served() -> Iterator[Engine]:
-    """Yield an engine on a migrated warehouse, to read it as it is."""
-    engine = engine_for(warehouse_url(load_settings()))
-    try:
-        check_migrated(engine)
-        yield engine
-    finally:
-        engine.dispose()
-
-
 @contextmanager
 def _warehouse() -> Iterator[Engine]:
     """Yield an engine on a migrated warehouse that follows the definitions."""
-    with _served() as engine:
+    with configured_warehouse() as engine:
         sync(engine, extra_assets(load_settings()))
         yield engine
 
@@ -103,7 +78,7 @@ def main() -> None:
 
 
 @main.command()
-@_one_line_errors
+@one_line_errors
 def init() -> None:
     """Create or update the warehouse's tables. Safe to repeat."""
     settings = load_settings()
@@ -126,7 +101,7 @@ def init() -> None:
 @click.option("--content", default="full", help="EVM: full, or logs for token transfers alone.")
 @click.option("--from", "first", type=int, help="First block.")
 @click.option("--to", "last", type=int, help="Last block, included.")
-@_one_line_errors
+@one_line_errors
 def ingest(
     chain: str,
     rpc: tuple[str, ...],
@@ -162,7 +137,7 @@ def _apply(engine: Engine, chain: EvmChain | UtxoChain, final_height: int) -> No
 @main.command()
 @click.argument("dataset", required=False)
 @click.option("--chain", help="Only this chain.")
-@_one_line_errors
+@one_line_errors
 def compute(dataset: str | None, chain: str | None) -> None:
     """Publish what is dirty: of DATASET, or of every data set."""
     wanted = {dataset_named(dataset).name} if dataset else set(all_datasets())
@@ -192,7 +167,7 @@ def _publish(engine: Engine, dataset: DataSet, scope: str) -> None:
 @click.option("--chain", required=True, help="The chain.")
 @click.option("--from", "first", required=True, callback=_day, help="First UTC day.")
 @click.option("--to", "last", required=True, callback=_day, help="Last UTC day, included.")
-@_one_line_errors
+@one_line_errors
 def backfill(dataset: str, chain: str, first: date, last: date) -> None:
     """Compute a range of days of DATASET again."""
     definition, scope = dataset_named(dataset), chain_named(chain)
@@ -208,7 +183,7 @@ def backfill(dataset: str, chain: str, first: date, last: date) -> None:
 @main.command()
 @click.option("--chain", required=True, help="Build this chain's state again from its facts.")
 @click.option("--dataset", help="Only compute this data set again, on all days.")
-@_one_line_errors
+@one_line_errors
 def rebuild(chain: str, dataset: str | None) -> None:
     """Compute everything of a chain again; equal rows stay, history is kept."""
     definition = chain_named(chain)
@@ -228,13 +203,13 @@ def rebuild(chain: str, dataset: str | None) -> None:
 @click.option("--chain", help="Only this chain.")
 @click.option("--day", callback=_day, help="Only this UTC day.")
 @click.option("--limit", default=20, show_default=True, help="Most rows.")
-@_one_line_errors
+@one_line_errors
 def show(dataset: str | None, chain: str | None, day: date | None, limit: int) -> None:
     """Print the newest rows of DATASET, or an overview of all."""
     chosen = dataset_named(dataset) if dataset else None
     if chain is not None:
         chain_named(chain)
-    with _served() as engine, engine.connect() as connection:
+    with configured_warehouse() as engine, engine.connect() as connection:
         if chosen is None:
             console.print(summary(engine))
         else:
@@ -246,9 +221,9 @@ def show(dataset: str | None, chain: str | None, day: date | None, limit: int) -
 @click.argument("dataset")
 @click.argument("moment", callback=_moment)
 @click.option("--limit", default=20, show_default=True, help="Most rows.")
-@_one_line_errors
+@one_line_errors
 def as_of(dataset: str, moment: datetime, limit: int) -> None:
     """Print what readers of DATASET saw at MOMENT (UTC unless it says otherwise)."""
     chosen = dataset_named(dataset)
-    with _served() as engine, engine.connect() as connection:
+    with configured_warehouse() as engine, engine.connect() as connection:
         console.print(table_of(reading.as_of(connection, chosen, moment, limit)))

@@ -8,13 +8,18 @@ to read, so a notebook needs none.
 import csv
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from onchain_agg.chains import Asset, EvmChain, all_chains, chain_named
 from onchain_agg.errors import ConfigError, OnchainAggError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 _SECTION = "onchain_agg"
 _ENV = "ONCHAIN_AGG_"
@@ -75,6 +80,26 @@ def warehouse_url(settings: Settings) -> str:
     from onchain_agg.warehouse.embedded import embedded_url  # noqa: PLC0415
 
     return embedded_url(settings.home)
+
+
+@contextmanager
+def configured_warehouse() -> Iterator["Engine"]:
+    """Yield an engine on the configured warehouse, which must be migrated.
+
+    Raises:
+        ConfigError: It cannot be used, or is not migrated.
+        SourceError: It does not answer.
+    """
+    # Reading an option must not cost a database driver.
+    from onchain_agg.warehouse.engine import engine_for  # noqa: PLC0415
+    from onchain_agg.warehouse.schema import check_migrated  # noqa: PLC0415
+
+    engine = engine_for(warehouse_url(load_settings()))
+    try:
+        check_migrated(engine)
+        yield engine
+    finally:
+        engine.dispose()
 
 
 def extra_assets(settings: Settings) -> dict[str, tuple[Asset, ...]]:

@@ -18,7 +18,7 @@ _RANKS = (
     {"warehouse"},
     {"metrics"},
     # `sample` serves recorded blocks; `provider_info` is data.
-    {"settings", "sample", "provider_info"},
+    {"settings", "sample", "provider_info", "command_errors"},
     {"hooks"},
     {"operators"},
     {"dag_building"},

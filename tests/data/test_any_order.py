@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onchain_agg.metrics.definitions import sync
 from onchain_agg.warehouse import ingest
 from onchain_agg.warehouse.apply import apply_blocks, reset_state
 from tests.fakes.branches import EVM, UTXO, forked
@@ -19,12 +18,6 @@ pytestmark = pytest.mark.data
 @pytest.fixture(params=[EVM, UTXO], ids=["evm", "utxo"])
 def family(request):
     return request.param
-
-
-@pytest.fixture
-def warehouse(engine):
-    sync(engine)
-    return engine
 
 
 def fresh(engine, chain, blocks):

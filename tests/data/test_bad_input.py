@@ -18,7 +18,6 @@ from onchain_agg.errors import (
     WrongChainError,
 )
 from onchain_agg.metrics.compute import compute
-from onchain_agg.metrics.definitions import sync
 from onchain_agg.metrics.registry import dataset_named
 from onchain_agg.sources.bitcoin import BlockFileSource
 from onchain_agg.sources.evm import EvmSource
@@ -34,12 +33,6 @@ from tests.fakes.warehouse import bring_up_to_date, contents
 from tests.nodes.node_process import free_port
 
 pytestmark = pytest.mark.data
-
-
-@pytest.fixture
-def warehouse(engine):
-    sync(engine)
-    return engine
 
 
 def everything(engine):

@@ -25,12 +25,6 @@ def family(request):
     return request.param
 
 
-@pytest.fixture
-def warehouse(engine):
-    sync(engine)
-    return engine
-
-
 class Story:
     """A warehouse, the node that it follows, and the assets that a deployment added."""
 

@@ -22,12 +22,6 @@ pytestmark = pytest.mark.data
 WHALES = dataset_named("whale_transfer")
 
 
-@pytest.fixture
-def warehouse(engine):
-    sync(engine)
-    return engine
-
-
 @pytest.mark.parametrize("family", [EVM, UTXO], ids=["evm", "utxo"])
 def test_a_first_range_that_failed_is_planned_again(warehouse, family):
     node = FakeNode(family, branch(family, 9))

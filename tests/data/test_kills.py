@@ -25,12 +25,6 @@ def family(request):
     return request.param
 
 
-@pytest.fixture
-def warehouse(engine):
-    sync(engine)
-    return engine
-
-
 def assert_nothing_is_half_written(engine, blocks):
     """Every stored block has all of its facts, and every served window all of its rows."""
     facts = {

@@ -8,7 +8,6 @@ from sqlalchemy import text
 
 from onchain_agg.metrics.compute import backfill, compute
 from onchain_agg.metrics.dataset import Reach
-from onchain_agg.metrics.definitions import sync
 from onchain_agg.metrics.registry import all_datasets, dataset_named
 from onchain_agg.warehouse import dirty
 from onchain_agg.warehouse.apply import apply_blocks
@@ -25,12 +24,6 @@ LATER = T0 + timedelta(days=1)
 DAYS = [date(2026, 3, 1) + timedelta(days=n) for n in range(4)]
 SAME_DAY_SETS = ["whale_transfer"]
 ALL_LATER_SETS = ["token_holder_distribution_daily", "token_top_holders_daily"]
-
-
-@pytest.fixture
-def warehouse(engine):
-    sync(engine)
-    return engine
 
 
 def versions_by_day(engine):

@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 
 from onchain_agg.errors import ForkError, NodeBehindError, ReorgTooDeepError
-from onchain_agg.metrics.definitions import sync
 from onchain_agg.warehouse import ingest
 from onchain_agg.warehouse.apply import apply_blocks
 from onchain_agg.warehouse.reorg import resolve_fork
@@ -22,12 +21,6 @@ SHALLOW = replace(UTXO, undo_blocks=3)
 @pytest.fixture(params=[EVM, UTXO], ids=["evm", "utxo"])
 def family(request):
     return request.param
-
-
-@pytest.fixture
-def warehouse(engine):
-    sync(engine)
-    return engine
 
 
 def fresh(engine, chain, blocks):

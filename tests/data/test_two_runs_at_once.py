@@ -8,7 +8,6 @@ import pytest
 from sqlalchemy import text
 
 from onchain_agg.metrics.compute import compute
-from onchain_agg.metrics.definitions import sync
 from onchain_agg.metrics.registry import dataset_named
 from onchain_agg.warehouse import ingest
 from onchain_agg.warehouse.apply import apply_blocks
@@ -30,12 +29,6 @@ _WITHIN_S = 60
 @pytest.fixture(params=[EVM, UTXO], ids=["evm", "utxo"])
 def family(request):
     return request.param
-
-
-@pytest.fixture
-def warehouse(engine):
-    sync(engine)
-    return engine
 
 
 def fresh(engine, chain, node):

@@ -4,17 +4,15 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from functools import wraps
-from typing import Any, NoReturn
+from typing import NoReturn
 from urllib.parse import unquote
 
 import click
 from rich.console import Console
 
-from onchain_agg.errors import ConfigError, OnchainAggError
+from onchain_agg.command_errors import one_line_errors
 from onchain_agg.local import processes
 from onchain_agg.local.environment import Site, airflow_environment, dag_folder
-from onchain_agg.local.follow import RunFailedError
 from onchain_agg.local.inputs import Input, Request, check_source, checked
 from onchain_agg.local.job import prepared_warehouse, run_job, start_airflow
 from onchain_agg.local.rest import AirflowApi
@@ -24,22 +22,6 @@ from onchain_agg.warehouse import embedded
 from onchain_agg.warehouse.engine import shown
 
 _ALL = ("api-server", "scheduler", "dag-processor", "triggerer")
-_BAD_INPUT, _FAILED = 2, 1
-
-
-def _one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """Turn an error of this package into its message and an exit code."""
-
-    @wraps(command)
-    def wrapped(*args: Any, **kwargs: Any) -> None:
-        try:
-            command(*args, **kwargs)
-        except OnchainAggError as error:
-            click.echo(f"Error: {error}", err=True)
-            # The input is at fault, or what the input met on its way.
-            sys.exit(_BAD_INPUT if isinstance(error, ConfigError) else _FAILED)
-
-    return wrapped
 
 
 def _with_input(command: Callable[..., None]) -> Callable[..., None]:
@@ -64,7 +46,7 @@ def main() -> None:
 
 @main.command()
 @_with_input
-@_one_line_errors
+@one_line_errors
 def run(dags: str, **request: str) -> None:
     """Load an input through the DAGs, print what came out, and stop Airflow again."""
     given = checked(Request(**request))
@@ -74,11 +56,7 @@ def run(dags: str, **request: str) -> None:
     # A log has no width of its own; the tables need this much.
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     began = time.monotonic()
-    try:
-        outcome = run_job(settings, given, folder, console)
-    except RunFailedError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(_FAILED)
+    outcome = run_job(settings, given, folder, console)
     with prepared_warehouse(settings) as engine:
         console.print(summary(engine))
         console.print(f"{outcome.sentence()} ({time.monotonic() - began:.0f} s)", soft_wrap=True)
@@ -88,7 +66,7 @@ def run(dags: str, **request: str) -> None:
 @main.command()
 @click.option("--port", default=8080, show_default=True, help="Port of the pages, on loopback.")
 @_with_input
-@_one_line_errors
+@one_line_errors
 def up(port: int, dags: str, **request: str) -> None:
     """Start Airflow with its pages and leave it running."""
     given = checked(Request(**request))
@@ -117,7 +95,7 @@ def up(port: int, dags: str, **request: str) -> None:
 
 
 @main.command()
-@_one_line_errors
+@one_line_errors
 def down() -> None:
     """Stop Airflow and the embedded PostgreSQL."""
     settings = load_settings()
@@ -128,7 +106,7 @@ def down() -> None:
 
 
 @main.command()
-@_one_line_errors
+@one_line_errors
 def status() -> None:
     """Tell which of Airflow's parts run."""
     home = load_settings().home / "airflow"

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +46,6 @@ class Request:
     chain: str = ""
     first: str = ""
     last: str = ""
-    of_sample: bool = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Work out whether the packaged sample is meant."""
-        given = self.blocks or self.btc_rpc or self.evm_rpc
-        object.__setattr__(self, "of_sample", not given)
 
 
 def checked(request: Request) -> Input | None:

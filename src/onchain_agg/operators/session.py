@@ -20,17 +20,10 @@ def warehouse() -> Iterator["Engine"]:
         AirflowFailException: The body raised an error that no retry can heal.
     """
     # Airflow reads DAG files all day; only a running task needs the database's driver.
-    from onchain_agg.settings import load_settings, warehouse_url  # noqa: PLC0415
-    from onchain_agg.warehouse.engine import engine_for  # noqa: PLC0415
-    from onchain_agg.warehouse.schema import check_migrated  # noqa: PLC0415
+    from onchain_agg.settings import configured_warehouse  # noqa: PLC0415
 
-    with failing_fast():
-        engine = engine_for(warehouse_url(load_settings()))
-        try:
-            check_migrated(engine)
-            yield engine
-        finally:
-            engine.dispose()
+    with failing_fast(), configured_warehouse() as engine:
+        yield engine
 
 
 @contextmanager

@@ -3,14 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import Connection, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from onchain_agg.warehouse.tables.ops import PUBLISH_CLOCK, WINDOW
-
-Status = Literal["provisional", "final"]
 
 # A day is final when a final block lies past it. Rows are not touched: readers join this status.
 _FINALISE = text(

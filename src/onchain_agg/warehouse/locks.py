@@ -41,6 +41,11 @@ def lock_definitions(connection: Connection) -> None:
     _take(connection, "definitions")
 
 
+def lock_partitions(connection: Connection, table: str) -> None:
+    """Wait until no other transaction makes or drops partitions of *table*."""
+    _take(connection, f"partitions:{table}")
+
+
 def lock_archived_day(connection: Connection, chain: str, day: date) -> None:
     """Wait until no other transaction holds an archived day of *chain* readable."""
     _take(connection, f"archived:{chain}:{day}")

@@ -15,12 +15,12 @@ from sqlalchemy import Connection, Engine, Table, text
 from sqlalchemy.exc import ProgrammingError
 
 from onchain_agg.errors import ConfigError
+from onchain_agg.warehouse.locks import lock_partitions
 from onchain_agg.warehouse.tables import is_partitioned
 
 # A transaction that makes many partitions at once runs out of PostgreSQL's lock table.
 _DAYS_A_TRANSACTION = 50
 _DAY = re.compile(r"_y(\d{4})m(\d{2})d(\d{2})$")
-_LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
 _ATTACHED = text(
     "SELECT part.relname FROM pg_inherits"
     " JOIN pg_class part ON part.oid = inhrelid"
@@ -49,7 +49,7 @@ def ensure_partitions(engine: Engine, table: Table, days: Collection[date]) -> N
         missing = iter(sorted(set(days) - partition_days(connection, table)))
     while some := list(islice(missing, _DAYS_A_TRANSACTION)):
         with engine.begin() as connection:
-            _lock(connection, table)
+            lock_partitions(connection, table.fullname)
             # Somebody else may have made them during the wait.
             for day in sorted(set(some) - partition_days(connection, table)):
                 _create(connection, table, day)
@@ -75,7 +75,7 @@ def drop_partition(connection: Connection, table: Table, day: date) -> bool:
         ConfigError: *table* has no day partitions.
     """
     _check_partitioned(table)
-    _lock(connection, table)
+    lock_partitions(connection, table.fullname)
     if day not in partition_days(connection, table):
         return False
     part = _quoted(connection, table, partition_name(table, day))
@@ -105,10 +105,6 @@ def _days_of(names: Sequence[str]) -> Iterator[date]:
         if found := _DAY.search(name):
             year, month, day = map(int, found.groups())
             yield date(year, month, day)
-
-
-def _lock(connection: Connection, table: Table) -> None:
-    connection.execute(_LOCK, {"name": f"partitions:{table.fullname}"})
 
 
 def _quoted(connection: Connection, table: Table, name: str) -> str:
