@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -25,6 +26,7 @@ from tests.nodes.json_rpc import JsonRpc
 _HERE = Path(__file__).parent
 _CACHE = _HERE.parents[1] / ".cache" / "contracts"
 _COMPILE_WITHIN_S = 120
+_MINED_WITHIN_S = 30.0
 DEFAULT_GAS = 3_000_000
 
 
@@ -135,11 +137,24 @@ def created_address(sender: str, nonce: int) -> str:
 
 
 def send_transaction(rpc: JsonRpc, sender: str, **fields: int | str) -> str:
-    """Send a transaction and return its hash; *fields* are its other fields, numbers as int."""
+    """Send a transaction and return its hash; *fields* are its other fields, numbers as int.
+
+    A node that mines by itself does so after it has answered, so its block is waited for.
+    """
     named = {"from": sender, "gas": DEFAULT_GAS} | fields
     encoded = {key: hex(v) if isinstance(v, int) else v for key, v in named.items()}
     result: str = rpc.call("eth_sendTransaction", encoded)
+    if rpc.call("anvil_getAutomine"):
+        _wait_until_mined(rpc, result)
     return result
+
+
+def _wait_until_mined(rpc: JsonRpc, transaction: str) -> None:
+    deadline = time.monotonic() + _MINED_WITHIN_S
+    while rpc.call("eth_getTransactionReceipt", transaction) is None:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{transaction} was not mined within {_MINED_WITHIN_S} s")
+        time.sleep(0.002)
 
 
 def _function(artifact: Artifact, name: str) -> dict[str, Any]:
