@@ -2,7 +2,7 @@
 
 OnchainAggError
 ├── ConfigError             a definition or the deployment is wrong; a retry cannot help
-│   ├── UnknownNameError    a chain, data set or asset of that name is not defined
+│   ├── UnknownNameError    a chain, data set, queue … of that name is not defined
 │   └── WrongChainError     the node or file belongs to another chain
 ├── SourceError             a node or file misbehaved; a retry may help
 │   ├── NodeBehindError     the node has not reached the block that was asked for
@@ -15,6 +15,12 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return the sentence that offers the name closest to *name*, with a space; else nothing."""
+    close = get_close_matches(name, list(known), n=1)
+    return f"Did you mean {close[0]!r}? " if close else ""
+
+
 class OnchainAggError(Exception):
     """Base of every error that this package raises on purpose."""
 
@@ -24,13 +30,12 @@ class ConfigError(OnchainAggError):
 
 
 class UnknownNameError(ConfigError):
-    """A chain, data set or asset of that name is not defined."""
+    """A chain, data set, asset, queue or size of that name is not defined."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         """Say which *name* is unknown, what it may have meant and what is *known*."""
         names = sorted(known)
-        close = get_close_matches(name, names, n=1)
-        hint = f"Did you mean {close[0]!r}? " if close else ""
+        hint = did_you_mean(name, names)
         super().__init__(f"No {kind} is named {name!r}. {hint}Defined: {', '.join(names)}.")
 
 

@@ -99,4 +99,37 @@ _OPTIONS = {
         "example": None,
         "default": "10",
     },
+    "workloads_file": {
+        "description": "YAML laid over the packaged table of queues and sizes of pod.",
+        "version_added": "0.1.0",
+        "type": "string",
+        "example": "/etc/onchain-agg/workloads.yaml",
+        "default": "",
+    },
+    "kubernetes_executor": {
+        "description": (
+            'What queue="kubernetes" stands for: an executor, as it is named in [core] executor.'
+        ),
+        "version_added": "0.1.0",
+        "type": "string",
+        "example": "LocalExecutor",
+        "default": "KubernetesExecutor",
+    },
+    "strict_queues": {
+        "description": "Whether a DAG with a task of an unknown queue is an import error.",
+        "version_added": "0.1.0",
+        "type": "boolean",
+        "example": None,
+        "default": "False",
+    },
+    "pod_templates": {
+        "description": (
+            "Folder of the pod templates where the scheduler reads them; "
+            "empty: pod_templates in AIRFLOW_HOME."
+        ),
+        "version_added": "0.1.0",
+        "type": "string",
+        "example": "/opt/airflow/pod_templates",
+        "default": "",
+    },
 }

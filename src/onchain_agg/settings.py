@@ -31,6 +31,24 @@ AirflowConf = Callable[[str], str | None]
 
 
 @dataclass(frozen=True, kw_only=True)
+class RoutingOptions:
+    """What a deployment chose for where tasks run.
+
+    Attributes:
+        workloads_file: YAML laid over the packaged ``workloads.yaml``; None for that alone.
+        kubernetes_executor: The executor that ``queue="kubernetes"`` stands for, as it is named in
+            ``[core] executor``.
+        strict_queues: Whether a task of an unknown queue keeps its DAG from being imported.
+        pod_templates: Folder of the pod templates where the scheduler reads them.
+    """
+
+    workloads_file: Path | None
+    kubernetes_executor: str
+    strict_queues: bool
+    pod_templates: Path
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """What a deployment chose.
 
@@ -53,18 +71,32 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     Raises:
         ConfigError: An option has a value that it cannot have; names option, value and cure.
     """
-    environ = os.environ if environ is None else environ
-    airflow = _airflow_conf(environ)
-
-    def value(option: str) -> str | None:
-        return environ.get(_ENV + option.upper()) or airflow(option) or None
-
+    value = _options(os.environ if environ is None else environ)
     assets = value("assets_file")
     return Settings(
         home=Path(value("home") or ".onchain-agg").expanduser().resolve(),
         warehouse_url=value("warehouse_url"),
         assets_file=_existing_file("assets_file", assets) if assets else None,
         refresh_minutes=_at_least_one("refresh_minutes", value("refresh_minutes") or "10"),
+    )
+
+
+def load_routing_options(environ: Mapping[str, str] | None = None) -> RoutingOptions:
+    """Return the options of routing, from *environ* (default: the process environment).
+
+    Raises:
+        ConfigError: An option has a value that it cannot have; names option, value and cure.
+    """
+    environ = os.environ if environ is None else environ
+    value = _options(environ)
+    own = value("workloads_file")
+    templates = value("pod_templates") or str(_airflow_home(environ) / "pod_templates")
+    return RoutingOptions(
+        workloads_file=_existing_file("workloads_file", own) if own else None,
+        kubernetes_executor=value("kubernetes_executor") or "KubernetesExecutor",
+        strict_queues=_truth("strict_queues", value("strict_queues") or "False"),
+        # The scheduler reads them, perhaps on another machine, so nothing is looked for here.
+        pod_templates=Path(templates).expanduser(),
     )
 
 
@@ -188,16 +220,33 @@ def _existing_file(option: str, text: str) -> Path:
     return path
 
 
+def _truth(option: str, text: str) -> bool:
+    if text.lower() not in {"true", "false"}:
+        raise ConfigError(
+            f"Option [{_SECTION}] {option} is {text!r}. Set True or False, "
+            f"in airflow.cfg or as {_ENV}{option.upper()}."
+        )
+    return text.lower() == "true"
+
+
+def _options(environ: Mapping[str, str]) -> AirflowConf:
+    airflow = _airflow_conf(environ)
+    return lambda option: environ.get(_ENV + option.upper()) or airflow(option) or None
+
+
+def _airflow_home(environ: Mapping[str, str]) -> Path:
+    return Path(environ.get("AIRFLOW_HOME") or "~/airflow").expanduser()
+
+
 def _airflow_conf(environ: Mapping[str, str]) -> AirflowConf:
     """Return a reader of Airflow's section, or one that knows nothing where Airflow is not set up.
 
     Importing Airflow writes a configuration file where there is none, so it is imported only where
     it already runs or has one.
     """
-    home = Path(environ.get("AIRFLOW_HOME") or "~/airflow").expanduser()
     configured = (
         "airflow.configuration" in sys.modules
-        or Path(environ.get("AIRFLOW_CONFIG") or home / "airflow.cfg").is_file()
+        or Path(environ.get("AIRFLOW_CONFIG") or _airflow_home(environ) / "airflow.cfg").is_file()
         or any(name.startswith(_AIRFLOW_ENV) for name in environ)
     )
     if not configured or find_spec("airflow") is None:

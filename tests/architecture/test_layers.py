@@ -19,11 +19,13 @@ _RANKS = (
     {"metrics"},
     # `sample` serves recorded blocks; `provider_info` is data.
     {"settings", "sample", "provider_info", "command_errors"},
+    {"routing"},
     {"hooks"},
     {"operators"},
     {"dag_building"},
+    {"integrity"},
     {"local"},
-    {"cli"},
+    {"cli", "cli_check", "cli_routing"},
 )
 _WITHOUT_AIRFLOW = ("errors", "chains", "sources", "warehouse", "metrics", "sample")
 _FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "misc"}

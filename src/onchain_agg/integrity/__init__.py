@@ -1,0 +1,1 @@
+"""CHECK: rules that hold for any folder of DAGs."""

@@ -1,0 +1,1 @@
+"""WHERE: each task to the worker or pod that suits it, from one table."""

@@ -1,0 +1,217 @@
+"""``workloads.yaml`` → the table: read, laid over one another, checked; a fault has its line."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from onchain_agg.errors import ConfigError, UnknownNameError, did_you_mean
+from onchain_agg.routing.workloads import (
+    DEFAULT_POOL,
+    KUBERNETES_QUEUE,
+    CeleryQueue,
+    Entry,
+    NodeGroup,
+    PodSize,
+    Pool,
+    Workloads,
+    duration,
+)
+from onchain_agg.routing.yaml_lines import Place, read_yaml, shown
+from onchain_agg.settings import load_routing_options
+
+PACKAGED = Path(__file__).with_name("workloads.yaml")
+
+_SECTIONS = ("default_size", "grace", "pools", "node_groups", "workloads")
+_KINDS: Mapping[str, type[CeleryQueue] | type[PodSize]] = {
+    "celery": CeleryQueue,
+    "kubernetes": PodSize,
+}
+# As Kubernetes takes a label's value, which a node group's name becomes.
+_NAME = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?")
+_Model = TypeVar("_Model", bound=Entry)
+
+
+@cache
+def configured_workloads() -> Workloads:
+    """Return the packaged table with the deployment's own file laid over it.
+
+    Raises:
+        ConfigError: A file is wrong; names file, line, field and cure.
+    """
+    own = load_routing_options().workloads_file
+    return load_workloads(PACKAGED, *([own] if own else []))
+
+
+def load_workloads(*files: Path) -> Workloads:
+    """Return the table in *files*, each laid over the ones before it, field by field.
+
+    Raises:
+        ConfigError: A file is wrong; names file, line, field and cure.
+    """
+    told: dict[str, Any] = {}
+    where: dict[Place, tuple[Path, int]] = {}
+    for file in files:
+        said, lines = read_yaml(file)
+        if not isinstance(said, dict):
+            raise ConfigError(f"{file}: write a table of {', '.join(_SECTIONS)}.")
+        where |= {place: (file, line) for place, line in lines.items()}
+        _lay_over(told, said)
+    return _table(told, _Blame(files[-1], where))
+
+
+def _lay_over(below: dict[Any, Any], above: Mapping[Any, Any]) -> None:
+    for key, value in above.items():
+        if isinstance(value, dict) and isinstance(below.get(key), dict):
+            _lay_over(below[key], value)
+        else:
+            below[key] = value
+
+
+@dataclass(frozen=True)
+class _Blame:
+    """Finds the file and line to blame for a value."""
+
+    file: Path
+    where: Mapping[Place, tuple[Path, int]]
+
+    def error(self, place: Place, text: str) -> ConfigError:
+        """Return the error of the value at *place*; one that is missing has its parent's line."""
+        for length in range(len(place), 0, -1):
+            if place[:length] in self.where:
+                file, line = self.where[place[:length]]
+                return ConfigError(f"{file}, line {line}: {shown(place)}: {text}")
+        return ConfigError(f"{self.file}: {shown(place)}: {text}")
+
+    def read(self, model: type[_Model], place: Place, value: Any, **given: str) -> _Model:
+        """Return *value* as *model*, with the fields *given* beside it."""
+        if not isinstance(value, dict):
+            raise self.error(place, f"write a table of fields. It is {value!r}.")
+        try:
+            return model.model_validate({**value, **given})
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise self.error((*place, *first["loc"]), _told(first, model)) from None
+
+
+def _told(fault: Mapping[str, Any], model: type[Entry]) -> str:
+    if fault["type"] == "extra_forbidden":
+        fields = [name for name in model.model_fields if name != "name"]
+        hint = did_you_mean(str(fault["loc"][-1]), fields)
+        return f"there is no such field. {hint}Fields: {', '.join(fields)}."
+    if fault["type"] == "missing":
+        return "this field is missing. Add it."
+    text = str(fault["msg"]).removeprefix("Value error, ").rstrip(".")
+    return f"{text[0].lower()}{text[1:]}. It is {fault['input']!r}."
+
+
+def _table(told: Mapping[str, Any], blame: _Blame) -> Workloads:
+    for name in {**told, **dict.fromkeys(_SECTIONS)}:
+        if name not in _SECTIONS:
+            raise blame.error((name,), f"no such section. {did_you_mean(str(name), _SECTIONS)}")
+        if name not in told:
+            raise blame.error((name,), "this section is missing. Add it.")
+    pools = _entries(blame, "pools", told, Pool)
+    groups = _entries(blame, "node_groups", told, NodeGroup)
+    workloads = [
+        _workload(blame, name, value) for name, value in _names(blame, "workloads", told).items()
+    ]
+    for workload in workloads:
+        _check_references(blame, workload, pools, groups)
+    sizes = {workload.name: workload for workload in workloads if isinstance(workload, PodSize)}
+    _check_templates(blame, sizes)
+    if told["default_size"] not in sizes:
+        unknown = UnknownNameError("size of pod", str(told["default_size"]), sizes)
+        raise blame.error(("default_size",), str(unknown))
+    try:
+        grace = duration(told["grace"])
+    except ValueError as error:
+        raise blame.error(("grace",), f"{error}. It is {told['grace']!r}.") from None
+    return Workloads(
+        queues={one.name: one for one in workloads if isinstance(one, CeleryQueue)},
+        sizes=sizes,
+        pools=pools,
+        node_groups=groups,
+        default_size=told["default_size"],
+        grace=grace,
+    )
+
+
+def _names(blame: _Blame, section: str, told: Mapping[str, Any]) -> dict[str, Any]:
+    entries = told[section]
+    if not isinstance(entries, dict):
+        raise blame.error((section,), f"write a table of entries by name. It is {entries!r}.")
+    for name in entries:
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise blame.error(
+                (section, str(name)),
+                "write a name of up to 63 small letters, digits, - and _, in quotes where YAML "
+                "takes it for something else.",
+            )
+    return entries
+
+
+def _entries(
+    blame: _Blame, section: str, told: Mapping[str, Any], model: type[_Model]
+) -> dict[str, _Model]:
+    named = _names(blame, section, told)
+    return {name: blame.read(model, (section, name), value) for name, value in named.items()}
+
+
+def _workload(blame: _Blame, name: str, value: Any) -> CeleryQueue | PodSize:
+    place: Place = ("workloads", name)
+    if name == KUBERNETES_QUEUE:
+        raise blame.error(
+            place,
+            "this is the queue of every size of pod. Give the size a name of its own, and set "
+            "default_size.",
+        )
+    if not isinstance(value, dict):
+        raise blame.error(place, f"write a table of fields. It is {value!r}.")
+    executor = str(value.get("executor"))
+    if executor not in _KINDS:
+        hint = did_you_mean(executor, _KINDS)
+        raise blame.error(
+            (*place, "executor"), f"{hint}Write celery or kubernetes. It is {executor!r}."
+        )
+    return blame.read(_KINDS[executor], place, value, name=name)
+
+
+def _check_references(
+    blame: _Blame,
+    workload: CeleryQueue | PodSize,
+    pools: Mapping[str, Pool],
+    groups: Mapping[str, NodeGroup],
+) -> None:
+    place: Place = ("workloads", workload.name)
+    if workload.pool not in (*pools, DEFAULT_POOL):
+        unknown = UnknownNameError("pool", workload.pool, (*pools, DEFAULT_POOL))
+        raise blame.error((*place, "pool"), str(unknown))
+    if workload.pool in pools and workload.slots > pools[workload.pool].slots:
+        raise blame.error(
+            (*place, "slots"),
+            f"a task takes {workload.slots} slots, but pool {workload.pool!r} has "
+            f"{pools[workload.pool].slots}, so it would wait for good.",
+        )
+    if workload.node_group not in groups:
+        unknown = UnknownNameError("node group", workload.node_group, groups)
+        raise blame.error((*place, "node_group"), str(unknown))
+    if groups[workload.node_group].capacity == "spot" and not workload.retries:
+        raise blame.error(
+            (*place, "retries"), "a spot node may go at any time. Allow at least 1 retry."
+        )
+
+
+def _check_templates(blame: _Blame, sizes: Mapping[str, PodSize]) -> None:
+    owners: dict[str, str] = {}
+    for name, size in sizes.items():
+        owner = owners.setdefault(size.pod_template, name)
+        if owner != name:
+            raise blame.error(
+                ("workloads", name, "pod_template"),
+                f"{size.pod_template} is the template of {owner!r}. Give each size its own.",
+            )
