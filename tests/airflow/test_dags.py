@@ -16,6 +16,7 @@ from onchain_agg.chains import all_chains
 from onchain_agg.metrics.registry import all_datasets, dataset_named
 from onchain_agg.operators.waking import woken_scope
 from onchain_agg.provider_info import get_provider_info
+from onchain_agg.routing.workload_file import configured_workloads
 
 pytestmark = pytest.mark.airflow
 
@@ -65,8 +66,26 @@ def test_a_data_set_explains_itself_on_its_page_and_runs_where_it_says(bag):
         dag, dataset = bag.dags[name], dataset_named(name)
 
         assert dag.doc_md.strip() == sys.modules[dataset.rows.__module__].__doc__.strip()
-        assert dag.get_task("publish").queue == dataset.queue
+        assert dag.get_task("publish").queue == dataset.workload
         assert (dag.max_active_runs, dataset.family in dag.tags) == (1, True)
+
+
+def test_every_task_takes_what_the_table_says_of_its_queue(bag):
+    table = configured_workloads()
+    tasks = [task for dag in bag.dags.values() for task in dag.tasks]
+
+    for task in tasks:
+        queue = table.queue(task.queue)
+        assert task.executor is None
+        assert (task.execution_timeout, task.retries, task.retry_delay, task.pool) == (
+            queue.timeout,
+            queue.retries,
+            queue.retry_delay,
+            queue.pool,
+        )
+    assert {task.queue for task in tasks if task.dag_id.startswith("ingest_")} == {"ingest_worker"}
+    assert bag.dags["whale_transfer"].get_task("publish").queue == "whale_worker"
+    assert {task.queue for task in tasks} == {"default", "ingest_worker", "whale_worker"}
 
 
 def test_no_file_is_slow_to_read():

@@ -3,7 +3,7 @@
 from airflow.sdk import DAG, Param
 
 from onchain_agg.chains import all_chains
-from onchain_agg.dag_building.defaults import DEFAULTS
+from onchain_agg.dag_building.defaults import defaults
 from onchain_agg.dag_building.sweep import waking_tasks
 from onchain_agg.metrics.registry import all_datasets
 from onchain_agg.operators.publish import mark_dirty
@@ -16,7 +16,7 @@ def backfill_dags() -> dict[str, DAG]:
         schedule=None,
         max_active_runs=1,
         is_paused_upon_creation=False,
-        default_args=DEFAULTS,
+        default_args=defaults(),
         tags=["upkeep"],
         params={
             "dataset": Param(type="string", enum=sorted(all_datasets()), title="Data set"),

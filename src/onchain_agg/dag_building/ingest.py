@@ -3,7 +3,7 @@
 from airflow.sdk import DAG, Param
 
 from onchain_agg.chains import Chain, all_chains
-from onchain_agg.dag_building.defaults import DEFAULTS
+from onchain_agg.dag_building.defaults import defaults
 from onchain_agg.operators.ingest import FINAL_HEIGHT, apply_blocks, load_blocks, plan_blocks
 from onchain_agg.operators.waking import blocks_of
 
@@ -28,7 +28,7 @@ def ingest_dag(chain: Chain) -> DAG:
         catchup=False,
         max_active_runs=1,
         is_paused_upon_creation=True,
-        default_args=DEFAULTS,
+        default_args=defaults("ingest_worker"),
         tags=["ingest", chain.name],
         params={
             "first": _height("First block to load; empty: from where the warehouse began."),

@@ -7,7 +7,7 @@ from operator import or_
 from airflow.sdk import DAG, PartitionedAssetTimetable
 
 from onchain_agg.chains import all_chains
-from onchain_agg.dag_building.defaults import DEFAULTS
+from onchain_agg.dag_building.defaults import defaults
 from onchain_agg.metrics.dataset import DataSet
 from onchain_agg.metrics.registry import all_datasets
 from onchain_agg.operators.publish import publish
@@ -29,9 +29,9 @@ def metric_dag(dataset: DataSet) -> DAG:
         catchup=False,
         max_active_runs=1,
         is_paused_upon_creation=False,
-        default_args=DEFAULTS,
+        default_args=defaults(dataset.workload),
         tags=["data set", dataset.family],
         doc_md=sys.modules[dataset.rows.__module__].__doc__,
     ) as dag:
-        publish.override(queue=dataset.queue)(dataset.name)
+        publish(dataset.name)
     return dag

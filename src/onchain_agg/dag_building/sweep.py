@@ -3,7 +3,7 @@
 from airflow.sdk import DAG, XComArg
 
 from onchain_agg.chains import all_chains
-from onchain_agg.dag_building.defaults import DEFAULTS
+from onchain_agg.dag_building.defaults import defaults
 from onchain_agg.operators.publish import sweep_dirty, thin_history, waking_task
 from onchain_agg.operators.waking import blocks_of, wake_data_sets
 
@@ -16,7 +16,7 @@ def sweep_dags() -> dict[str, DAG]:
         catchup=False,
         max_active_runs=1,
         is_paused_upon_creation=False,
-        default_args=DEFAULTS,
+        default_args=defaults(),
         tags=["upkeep"],
         doc_md=_PAGE,
     ) as dag:
@@ -31,7 +31,7 @@ def _thinning_dag() -> DAG:
         catchup=False,
         max_active_runs=1,
         is_paused_upon_creation=False,
-        default_args=DEFAULTS,
+        default_args=defaults(),
         tags=["upkeep"],
         doc_md=_THINNING_PAGE,
     ) as dag:

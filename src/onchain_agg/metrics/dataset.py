@@ -105,7 +105,7 @@ class DataSet:
         reads: The warehouse tables that its query reads.
         reach: What a changed day affects.
         grain: What one row stands for.
-        queue: Where its task runs.
+        workload: The queue or size of pod of its task, an entry of ``workloads.yaml``.
         highlights: Columns that a short overview shows; of the largest first one.
         derived: Columns that readers' view computes from the stored ones, such as a rank, so that
             one row's change does not rewrite its neighbours; labelled, each with its meaning in
@@ -120,7 +120,7 @@ class DataSet:
     reads: tuple[Table, ...]
     reach: Reach
     grain: Grain
-    queue: str
+    workload: str
     rows: Callable[[Window], Select[Any]]
     highlights: tuple[str, ...]
     derived: tuple[Label[Any], ...] = ()

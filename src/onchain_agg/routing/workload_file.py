@@ -112,7 +112,10 @@ def _told(fault: Mapping[str, Any], model: type[Entry]) -> str:
 def _table(told: Mapping[str, Any], blame: _Blame) -> Workloads:
     for name in {**told, **dict.fromkeys(_SECTIONS)}:
         if name not in _SECTIONS:
-            raise blame.error((name,), f"no such section. {did_you_mean(str(name), _SECTIONS)}")
+            hint = did_you_mean(str(name), _SECTIONS)
+            raise blame.error(
+                (name,), f"there is no such section. {hint}Sections: {', '.join(_SECTIONS)}."
+            )
         if name not in told:
             raise blame.error((name,), "this section is missing. Add it.")
     pools = _entries(blame, "pools", told, Pool)

@@ -270,7 +270,7 @@ DATASET = DataSet(
     reads=(*balances.READS, UTXO_OUTPUT, SPENT_OUTPUT, CREATED_OUTPUT_DAILY, SPENT_OUTPUT_DAILY),
     reach=ALL_LATER,
     grain="day",
-    queue="default",
+    workload="default",
     rows=rows,
     highlights=("transactions", "active_addresses", "supply"),
 )

@@ -290,7 +290,7 @@ DATASET = DataSet(
     reads=balances.READS,
     reach=ALL_LATER,
     grain="day",
-    queue="default",
+    workload="whale_worker",
     rows=rows,
     highlights=("holders", "symbol", "gini"),
 )

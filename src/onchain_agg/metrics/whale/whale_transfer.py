@@ -261,7 +261,7 @@ DATASET = DataSet(
     ),
     reach=SAME_DAY,
     grain="event",
-    queue="default",
+    workload="whale_worker",
     rows=rows,
     highlights=("amount", "symbol", "recipient"),
 )
