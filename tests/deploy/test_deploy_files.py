@@ -3,24 +3,12 @@
 import re
 import subprocess
 import sys
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
-kubernetes = import_module("kubernetes.client")
 ROOT = Path(__file__).parents[2]
 _BIN = Path(sys.executable).parent
-_TEMPLATES = sorted((ROOT / "pod_templates").glob("*.yaml"))
-
-
-def _pod(path: Path) -> Any:
-    document = yaml.safe_load(path.read_text())
-    client = kubernetes.ApiClient()
-    # Private, but the only door from YAML to the client's own validation.
-    return client._ApiClient__deserialize(document, kubernetes.V1Pod)
 
 
 def test_hadolint_finds_nothing_in_the_dockerfile():
@@ -60,46 +48,6 @@ def test_the_image_runs_the_airflow_that_constraints_pin():
     assert pinned is not None
     assert image is not None
     assert image[1] == pinned[1]
-
-
-@pytest.mark.parametrize("path", _TEMPLATES, ids=lambda path: path.stem)
-def test_a_pod_template_is_a_pod_that_the_executor_can_use(path):
-    pod = _pod(path)
-    base = pod.spec.containers[0]
-
-    assert (pod.api_version, pod.kind) == ("v1", "Pod")
-    assert base.name == "base"
-    assert pod.spec.restart_policy == "Never"
-    assert set(base.resources.requests) == {"cpu", "memory"}
-    assert "memory" in base.resources.limits
-    security = pod.spec.security_context
-    assert (security.run_as_non_root, security.run_as_user, security.run_as_group) == (
-        True,
-        50000,
-        0,
-    )
-
-
-@pytest.mark.parametrize("path", _TEMPLATES, ids=lambda path: path.stem)
-def test_a_pod_template_fits_a_spot_node(path):
-    spec = _pod(path).spec
-
-    assert spec.termination_grace_period_seconds <= 100
-    assert spec.node_selector["onchain-agg/pool"].startswith("spot-")
-    assert [(t.key, t.effect) for t in spec.tolerations] == [("onchain-agg/spot", "NoSchedule")]
-
-
-@pytest.mark.parametrize("path", _TEMPLATES, ids=lambda path: path.stem)
-def test_a_pod_template_has_no_field_that_kubernetes_does_not_know(path):
-    document = yaml.safe_load(path.read_text())
-
-    known = kubernetes.ApiClient().sanitize_for_serialization(_pod(path))
-
-    assert known == document
-
-
-def test_there_is_a_pod_template():
-    assert [path.stem for path in _TEMPLATES] == ["small"]
 
 
 def _constraints() -> str:
