@@ -16,7 +16,14 @@ from pathlib import Path
 from benchmarks.measuring import Result
 from tests.nodes import anvil, evm_contracts
 
-WITH_TARGETS = ("evm_events", "balance_delta", "bitcoin_tables", "history_bytes")
+WITH_TARGETS = (
+    "evm_events",
+    "balance_delta",
+    "bitcoin_tables",
+    "history_bytes",
+    "policy",
+    "integrity",
+)
 CLOSER_LOOKS = ("evm_fetch", "bitcoin_parse", "load")
 _NEED_ANVIL = ("evm_events", "evm_fetch")
 _VERDICTS = {True: "met", False: "NOT MET", None: ""}

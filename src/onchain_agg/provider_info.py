@@ -14,24 +14,38 @@ def get_provider_info() -> dict[str, Any]:
         "package-name": "onchain-agg",
         "name": "On-chain aggregation",
         "description": f"Precomputes metrics from chain data. `Connections <{_DOCUMENTED}>`__.",
-        "connection-types": [_EVM, _BITCOIN],
+        "connection-types": [_EVM, _BITCOIN, _MARKET],
+        # The schema calls it `path`, but Airflow 3.3 reads `class-name`.
+        "task-decorators": [
+            {"name": "light", "class-name": "onchain_agg.routing.decorators.light_task"},
+            {"name": "heavy", "class-name": "onchain_agg.routing.decorators.heavy_task"},
+        ],
         "config": {"onchain_agg": {"description": "Options of onchain-agg.", "options": _OPTIONS}},
         "hooks": [
             {
                 "integration-name": "Chain nodes",
                 "python-modules": ["onchain_agg.hooks.bitcoin", "onchain_agg.hooks.evm"],
+            },
+            {"integration-name": "Exchanges", "python-modules": ["onchain_agg.hooks.market"]},
+        ],
+        "triggers": [
+            {
+                "integration-name": "Source tables",
+                "python-modules": ["onchain_agg.operators.triggers"],
             }
         ],
     }
 
 
-def _extra(label: str, kind: str, description: str, **rules: float) -> dict[str, Any]:
+def _extra(label: str, kind: str, description: str, **rules: Any) -> dict[str, Any]:
     schema = {"type": [kind, "null"], **rules}
     return {"label": label, "description": description, "schema": schema}
 
 
 _LIMITS = {
-    "timeout_s": _extra("Timeout (s)", "number", "Silence after which a call fails.", minimum=1),
+    "timeout_s": _extra(
+        "Timeout (s)", "number", "Silence after which a call fails.", exclusiveMinimum=0
+    ),
     "calls_per_second": _extra(
         "Calls per second", "number", "Limit of each endpoint.", exclusiveMinimum=0
     ),
@@ -51,7 +65,12 @@ _EVM = {
     },
     "conn-fields": {
         "genesis": _extra("Genesis file", "string", "JSON of the genesis allocation."),
-        "content": _extra("Content", "string", "full, or logs for token transfers alone."),
+        "content": _extra(
+            "Content",
+            "string",
+            "full, or logs for token transfers alone.",
+            enum=["full", "logs", None],
+        ),
         **_LIMITS,
     },
 }
@@ -66,6 +85,26 @@ _BITCOIN = {
     },
     "conn-fields": {
         "blocks": _extra("Block files", "string", "A blk*.dat file or a folder of them."),
+        **_LIMITS,
+    },
+}
+_MARKET = {
+    "connection-type": "onchain_market",
+    "hook-class-name": "onchain_agg.hooks.market.MarketHook",
+    "hook-name": "On-chain: exchange",
+    "ui-field-behaviour": {
+        "hidden-fields": ["schema", "port"],
+        "relabeling": {"host": "Exchange", "login": "API key", "password": "Secret"},
+        "placeholders": {
+            "host": "kraken (an exchange's id in ccxt)",
+            "login": "Public data needs no key",
+        },
+    },
+    "conn-fields": {
+        "sandbox": _extra("Sandbox", "boolean", "Whether to use the exchange's test system."),
+        "url": _extra(
+            "URL", "string", "Takes the place of scheme and host in every URL, for a proxy."
+        ),
         **_LIMITS,
     },
 }

@@ -3,10 +3,14 @@
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from onchain_agg.chains import chain_named
-from onchain_agg.errors import ConfigError
+from onchain_agg.errors import ConfigError, SourceError
 from onchain_agg.hooks import BitcoinHook, EvmHook, hook_for
+from onchain_agg.hooks.connection import scrubbed
+from tests.fakes.http_server import serving
 
 pytestmark = pytest.mark.airflow
 
@@ -115,3 +119,33 @@ def test_a_missing_connection_is_named_with_its_cure(monkeypatch):
         ConfigError, match="airflow connections add onchain_base --conn-type onchain_evm"
     ):
         hook.source(chain_named("base"))
+
+
+def test_a_short_key_is_in_no_error_of_a_task(connection):
+    with serving(lambda *_: (500, b"")) as node:
+        connection("onchain_ethereum", conn_type="onchain_evm", host=node.url, password="abc")  # noqa: S106 - no secret
+        source = EvmHook("onchain_ethereum").source(chain_named("ethereum"))
+        with pytest.raises(SourceError) as caught:
+            source.check_chain()
+
+    assert node.paths == ["/abc"]
+    assert "abc" not in str(caught.value)
+    assert f"{node.url}/***" in str(caught.value)
+
+
+@given(
+    secrets=st.lists(st.text("abXY09/+", min_size=8, max_size=20), min_size=1, max_size=3),
+    words=st.lists(st.text("abXY09/+ ", max_size=8), min_size=4, max_size=4),
+)
+def test_no_secret_is_left_in_a_text(secrets, words):
+    text = words[0] + "".join(
+        secret + word for secret, word in zip(secrets, words[1:], strict=False)
+    )
+
+    left = scrubbed(text, secrets)
+
+    assert [secret for secret in secrets if secret in left] == []
+
+
+def test_a_short_secret_is_masked_where_it_stands_alone():
+    assert scrubbed("/v2/key?key=key is no keyword", ["key", ""]) == "/v2/***?***=*** is no keyword"

@@ -19,7 +19,8 @@ _RANKS = (
     {"metrics"},
     # `sample` serves recorded blocks; `provider_info` is data.
     {"settings", "sample", "provider_info", "command_errors"},
-    {"routing"},
+    # `taskflow` is Airflow's own `task`, with types; `plugin` registers a listener.
+    {"routing", "taskflow", "plugin"},
     {"hooks"},
     {"operators"},
     {"dag_building"},

@@ -1,0 +1,42 @@
+"""An Airflow connection to a SQL database → SQLAlchemy's URL of it."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
+    from sqlalchemy.engine import URL
+
+# Other types of connection are named as SQLAlchemy names their dialect.
+_DIALECTS = MappingProxyType(
+    {"postgres": "postgresql+psycopg", "postgresql": "postgresql+psycopg", "mssql": "mssql+pymssql"}
+)
+# Who may edit a connection must not be able to pass other options to the driver.
+_EXTRAS = ("sslmode", "sslrootcert")
+
+
+def sql_url(connection: "Connection", extras: Mapping[str, Any]) -> "URL":
+    """Return the URL of the database of *connection*, whose extras are *extras*.
+
+    The database is the connection's schema; of SQLite, the file is its host. The extras ``sslmode``
+    and ``sslrootcert`` count for PostgreSQL, every other one is ignored.
+    """
+    # A DAG file is read without it.
+    from sqlalchemy.engine import URL  # noqa: PLC0415
+
+    kind = connection.conn_type or ""
+    if kind == "sqlite":
+        return URL.create("sqlite", database=connection.host or connection.schema)
+    dialect = _DIALECTS.get(kind, kind)
+    is_postgres = dialect.startswith("postgresql")
+    options = {name: str(extras[name]) for name in _EXTRAS if is_postgres and extras.get(name)}
+    return URL.create(
+        dialect,
+        username=connection.login or None,
+        password=connection.password or None,
+        host=connection.host or None,
+        port=connection.port or None,
+        database=connection.schema or None,
+        query=options,
+    )
