@@ -6,7 +6,7 @@ late, and one key is enough for any number of days.
 
 from datetime import date
 
-from airflow.sdk import Asset, get_current_context, task
+from airflow.sdk import Asset, BaseOperator, get_current_context, task
 from airflow.sdk.types import OutletEventAccessorsProtocol
 
 from onchain_agg.chains import Chain, chain_named
@@ -21,6 +21,20 @@ def blocks_of(chain: Chain) -> Asset:
 def wake_on(events: OutletEventAccessorsProtocol, chain: Chain, day: date) -> None:
     """Let the running task's success wake the data sets of *chain* with the key of *day*."""
     events[blocks_of(chain)].add_partitions(f"{chain.name}|{day.isoformat()}")
+
+
+def wake_or_not(
+    operator: BaseOperator, events: OutletEventAccessorsProtocol, chain: Chain, day: date | None
+) -> None:
+    """Let the running *operator*'s success wake the data sets with the key of *day*.
+
+    Without a day it wakes nobody. A task that ends well emits an event of every outlet, with a key
+    or without, so the outlet is taken away: *operator* is this run's copy.
+    """
+    if day is not None:
+        wake_on(events, chain, day)
+        return
+    operator.outlets = [outlet for outlet in operator.outlets if outlet != blocks_of(chain)]
 
 
 def woken_scope(partition_key: str | None) -> str | None:

@@ -1,0 +1,100 @@
+"""`RebuildOperator`: a chain's running state again from its facts, for any DAG."""
+
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+from onchain_agg.chains import chain_named
+from onchain_agg.operators.session import warehouse
+from onchain_agg.operators.waking import blocks_of, wake_or_not
+from onchain_agg.routing.placement import route
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+    from sqlalchemy import Engine
+
+    from onchain_agg.chains import EvmChain, UtxoChain
+
+_CHECKPOINT = "onchain_agg.rebuild"
+_FIRST_DAY, _LAST_DAY = date(1970, 1, 1), date(9999, 12, 31)
+
+
+class RebuildOperator(BaseOperator):
+    """Forgets the running state of a chain, applies its stored blocks again and wakes data sets.
+
+    Served rows stay as they are until a data set is published again, and equal rows stay then too.
+    Blocks are applied in transactions of a bounded size, so an interruption loses at most one of
+    them: the next attempt goes on where the last one ended and does not begin again.
+
+    Args:
+        chain: Name of the chain. It is not a template: the DAG's outlet depends on it.
+        size: Size of the pod, or a queue.
+        kwargs: Those of every operator; they win over the size's pool, retries and time limits.
+
+    Raises:
+        UnknownNameError: No such chain or size.
+    """
+
+    def __init__(self, *, chain: str, size: str = "memory", **kwargs: Any) -> None:
+        """Take what the class says; nothing is looked up but the names."""
+        outlets = [blocks_of(chain_named(chain)), *(kwargs.pop("outlets", None) or [])]
+        super().__init__(**route(size, **kwargs, outlets=outlets))
+        self.chain = chain
+        self.size = size
+
+    def execute(self, context: "Context") -> dict[str, int]:
+        """Return the height applied to, the blocks that wait, and the windows to publish again.
+
+        Raises:
+            AirflowFailException: Some of the facts are archived, so the state cannot be rebuilt.
+            AirflowRescheduleException: The node goes away; the task goes on elsewhere.
+        """
+        # A DAG file is read without the libraries of a running task.
+        from onchain_agg.routing.spot import spot_safe  # noqa: PLC0415
+        from onchain_agg.warehouse.apply import apply_blocks, tip_of  # noqa: PLC0415
+
+        chain, store = chain_named(self.chain), context["task_state_store"]
+        with spot_safe(), warehouse() as engine:
+            final_height = _forget_state(engine, chain, store)
+            applied = apply_blocks(engine, chain, final_height=final_height)
+            marked = _mark_windows(engine, chain)
+            with engine.connect() as connection:
+                tip = tip_of(connection, chain.name)
+            # A run of this task that is cleared later is to begin anew.
+            store.delete(_CHECKPOINT)
+        wake_or_not(self, context["outlet_events"], chain, None if tip is None else tip.day)
+        return {"height": applied.height, "waiting": applied.waiting, "windows": marked}
+
+
+def _forget_state(engine: "Engine", chain: "EvmChain | UtxoChain", store: Any) -> int:
+    """Forget the state unless an earlier attempt did; return what was the highest final block.
+
+    That height is lost with the state, so it is kept before, and what was forgotten after: an end
+    between the two forgets a state that is empty, or as far as another task has applied it.
+    """
+    from onchain_agg.warehouse.apply import reset_state, tip_of  # noqa: PLC0415 - as above
+
+    kept = store.get(_CHECKPOINT)
+    if kept is None:
+        with engine.connect() as connection:
+            tip = tip_of(connection, chain.name)
+        kept = {"final_height": -1 if tip is None else tip.final_height, "is_forgotten": False}
+        store.set(_CHECKPOINT, kept)
+    if not kept["is_forgotten"]:
+        with engine.begin() as connection:
+            reset_state(connection, chain)
+        store.set(_CHECKPOINT, {**kept, "is_forgotten": True})
+    return int(kept["final_height"])
+
+
+def _mark_windows(engine: "Engine", chain: "EvmChain | UtxoChain") -> int:
+    """Mark every window of *chain* for another computation; return how many there are."""
+    from onchain_agg.metrics.compute import backfill  # noqa: PLC0415 - as above
+    from onchain_agg.metrics.registry import all_datasets  # noqa: PLC0415 - as above
+
+    return sum(
+        backfill(engine, dataset, chain.name, _FIRST_DAY, _LAST_DAY, force=True)
+        for dataset in all_datasets().values()
+        if dataset.covers(chain)
+    )
