@@ -32,7 +32,7 @@ help:  ## Show what there is to do
 run: $(READY)  ## Load an input through the DAGs: BLOCKS=, BTC_RPC=, EVM_RPC= CHAIN=; none: the sample
 	@$(BIN)/python -m onchain_agg.local run $(INPUT)
 
-up: $(READY)  ## Start Airflow with its pages on this machine (PORT=8080); takes an input as run does
+up: $(READY)  ## Start Airflow with its pages and Celery workers (PORT=8080); takes an input as run does
 	@$(BIN)/python -m onchain_agg.local up --port $(PORT) $(INPUT)
 
 down: $(READY)  ## Stop Airflow and the embedded PostgreSQL

@@ -1,5 +1,9 @@
 """The local Airflow: real processes, a real run by REST, and nothing left behind."""
 
+import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -9,14 +13,19 @@ from sqlalchemy import text
 
 from onchain_agg.errors import ConfigError
 from onchain_agg.local import job, processes
+from onchain_agg.local.broker import Broker
 from onchain_agg.local.environment import Site, airflow_environment, dag_folder
 from onchain_agg.local.follow import RunFailedError
 from onchain_agg.local.inputs import Input
+from onchain_agg.local.rest import AirflowApi
+from onchain_agg.local.workers import local_workers
+from onchain_agg.routing.workload_file import PACKAGED, load_workloads
 from onchain_agg.settings import Settings
 from onchain_agg.warehouse import embedded
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(240)]
 
+_WORKERS = local_workers(load_workloads(PACKAGED))
 _DAG = """
 from airflow.sdk import dag, task
 
@@ -42,6 +51,27 @@ def ingest():
     load()
 
 ingest()
+"""
+
+
+_PLACES = """
+from airflow.sdk import dag, task
+
+@dag(dag_id="places", schedule=None, is_paused_upon_creation=False)
+def places():
+    def place():
+        from pathlib import Path
+
+        status = Path("/proc/self/status").read_text()
+        parent = status.split("PPid:")[1].split()[0]
+        above = Path(f"/proc/{parent}/status").read_text().split("PPid:")[1].split()[0]
+        return Path(f"/proc/{above}/cmdline").read_text().replace("\\0", " ")
+
+    task(task_id="light")(place)()
+    task(task_id="nft", queue="nft_worker")(place)()
+    task(task_id="heavy", queue="kubernetes", pool="heavy")(place)()
+
+places()
 """
 
 
@@ -131,6 +161,133 @@ def test_stopping_leaves_no_process_and_no_state(tmp_path):
     assert processes.running(site.home) == ()
     alive = [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
     assert alive == []
+
+
+@pytest.fixture(scope="module")
+def hybrid(tmp_path_factory):
+    """Yield the home of an Airflow that `up` started, and the environment of the commands."""
+    home: Path = tmp_path_factory.mktemp("up")
+    (home / "dags").mkdir()
+    (home / "dags" / "places.py").write_text(_PLACES)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+    environment = {**kept, "ONCHAIN_AGG_HOME": str(home)}
+    try:
+        told = _local(environment, "up", "--port", str(processes.free_port()), "--dags", "dags")
+        assert "Airflow is up" in told
+        yield home, environment, told.split()[3]
+    finally:
+        processes.stop(home / "airflow")
+        embedded.stop(home)
+
+
+def _local(environment: dict[str, str], *arguments: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-m", "onchain_agg.local", *arguments],
+        cwd=environment["ONCHAIN_AGG_HOME"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=200,
+    ).stdout
+
+
+def test_up_runs_each_task_where_its_queue_says(hybrid):
+    _, _, url = hybrid
+    api = AirflowApi(url)
+
+    run = api.trigger("places", {})
+    processes.wait_until(lambda: run in api.runs("success", "failed"), 90, "The run did not end")
+
+    path = f"/api/v2/dags/places/dagRuns/{run.run_id}/taskInstances"
+    told = {
+        name: api._call("GET", f"{path}/{name}/xcomEntries/return_value")["value"]
+        for name in ("light", "nft", "heavy")
+    }
+    log = api._call("GET", f"{path}/nft/logs/1")["content"]
+    pools = {one["name"]: one["slots"] for one in api._pages("/api/v2/pools", {}, "pools")}
+    api.close()
+    assert "[celeryd: light@" in told["light"]
+    assert "[celeryd: metrics@" in told["nft"]
+    assert "airflow scheduler" in told["heavy"]
+    assert "task_id=nft/attempt=1.log" in str(log)
+    assert pools["heavy"] == 16
+
+
+def test_status_tells_all_parts(hybrid):
+    _, environment, _ = hybrid
+
+    assert _local(environment, "status").splitlines() == [
+        "api-server     running",
+        "scheduler      running",
+        "dag-processor  running",
+        "triggerer      running",
+        "redis          running",
+        "worker-light   running",
+        "worker-metrics running",
+    ]
+
+
+def test_a_killed_worker_is_told(hybrid):
+    home, environment, _ = hybrid
+    (killed,) = (one for one in processes.running(home / "airflow") if one.name == "worker-light")
+    children = psutil.Process(killed.pid).children(recursive=True)
+
+    psutil.Process(killed.pid).kill()
+    psutil.wait_procs([psutil.Process(killed.pid), *children], timeout=10)
+
+    assert "worker-light   stopped" in _local(environment, "status")
+    site = Site(home=home / "airflow", dags=home, port=1, quick=False)
+    with pytest.raises(ConfigError, match="Airflow's worker-light ended"):
+        processes.check_alive(site, [killed])
+
+
+def test_down_ends_every_process_and_says_what_ran(hybrid):
+    home, environment, _ = hybrid
+    parts = processes.running(home / "airflow")
+    family = [
+        process
+        for part in parts
+        for process in (
+            psutil.Process(part.pid),
+            *psutil.Process(part.pid).children(recursive=True),
+        )
+    ]
+
+    told = _local(environment, "down")
+
+    names = ("redis", "worker-metrics", "api-server", "dag-processor", "scheduler", "triggerer")
+    assert told == f"Stopped: {', '.join(names)}, PostgreSQL.\n"
+    assert [one for one in family if one.is_running() and one.status() != "zombie"] == []
+    assert processes.running(home / "airflow") == ()
+
+
+def test_a_part_that_does_not_start_is_told_and_nothing_stays(tmp_path):
+    settings = Settings(home=tmp_path, warehouse_url=None, assets_file=None, refresh_minutes=10)
+    broker = Broker(port=processes.free_port())
+    site = Site(
+        home=tmp_path / "airflow",
+        dags=tmp_path,
+        port=processes.free_port(),
+        quick=False,
+        broker=broker,
+    )
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", broker.port))
+        taken.listen()
+        api = AirflowApi(site.url)
+        try:
+            environment = airflow_environment(site, settings, "postgresql://unused/x")
+            with pytest.raises(ConfigError) as caught:
+                job.start_airflow(api, site, environment, (), set(), _WORKERS)
+        finally:
+            stopped = processes.stop(site.home)
+            embedded.stop(tmp_path)
+
+    assert str(caught.value).startswith("Airflow's redis ended: ")
+    assert str(caught.value).endswith(f"Its log is {site.logs / 'redis.log'}.")
+    assert {part.name for part in stopped} <= {"worker-light", "worker-metrics"}
+    assert processes.running(site.home) == ()
 
 
 def test_secrets_are_for_this_user_only_and_stay(tmp_path):

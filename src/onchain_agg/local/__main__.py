@@ -12,16 +12,19 @@ from rich.console import Console
 
 from onchain_agg.command_errors import one_line_errors
 from onchain_agg.local import processes
+from onchain_agg.local.broker import Broker
 from onchain_agg.local.environment import Site, airflow_environment, dag_folder
 from onchain_agg.local.inputs import Input, Request, check_source, checked
 from onchain_agg.local.job import prepared_warehouse, run_job, start_airflow
 from onchain_agg.local.rest import AirflowApi
+from onchain_agg.local.workers import local_workers
 from onchain_agg.metrics.summary import summary
+from onchain_agg.routing.workload_file import configured_workloads
 from onchain_agg.settings import load_settings, warehouse_url
 from onchain_agg.warehouse import embedded
 from onchain_agg.warehouse.engine import shown
 
-_ALL = ("api-server", "scheduler", "dag-processor", "triggerer")
+_AIRFLOW = ("api-server", "scheduler", "dag-processor", "triggerer")
 
 
 def _with_input(command: Callable[..., None]) -> Callable[..., None]:
@@ -68,7 +71,7 @@ def run(dags: str, **request: str) -> None:
 @_with_input
 @one_line_errors
 def up(port: int, dags: str, **request: str) -> None:
-    """Start Airflow with its pages and leave it running."""
+    """Start Airflow with its pages and its Celery workers, and leave it running."""
     given = checked(Request(**request))
     if given:
         check_source(given)
@@ -78,12 +81,20 @@ def up(port: int, dags: str, **request: str) -> None:
         pass
     home = settings.home / "airflow"
     processes.check_stopped(home)
-    site = Site(home=home, dags=folder, port=processes.free_port(port), quick=False)
+    site = Site(
+        home=home,
+        dags=folder,
+        port=processes.free_port(port),
+        quick=False,
+        broker=Broker(port=processes.free_port()),
+    )
+    workers = local_workers(configured_workloads())
     environment = airflow_environment(site, settings, warehouse_url(settings), inputs)
     processes.migrate_metadata(site, environment, settings.home)
     api = AirflowApi(site.url)
     try:
-        start_airflow(api, site, environment, _ALL, {f"ingest_{one.chain}" for one in inputs})
+        needed = {f"ingest_{one.chain}" for one in inputs}
+        start_airflow(api, site, environment, _AIRFLOW, needed, workers)
         for one in inputs:
             api.unpause(f"ingest_{one.chain}")
     except BaseException:
@@ -108,10 +119,11 @@ def down() -> None:
 @main.command()
 @one_line_errors
 def status() -> None:
-    """Tell which of Airflow's parts run."""
+    """Tell which parts of the local Airflow run."""
     home = load_settings().home / "airflow"
     alive = {part.name for part in processes.running(home)}
-    for name in _ALL:
+    workers = [worker.program.name for worker in local_workers(configured_workloads())]
+    for name in (*_AIRFLOW, "redis", *workers):
         click.echo(f"{name:<14} {'running' if name in alive else 'stopped'}")
 
 

@@ -10,11 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from onchain_agg.errors import ConfigError
+from onchain_agg.local.broker import Broker
 from onchain_agg.local.inputs import Input
+from onchain_agg.routing.recommended import recommended_settings
+from onchain_agg.routing.workload_file import configured_workloads
 from onchain_agg.settings import Settings
 from onchain_agg.warehouse.embedded import embedded_url
 
 _LOOPBACK = "127.0.0.1"
+# Tasks at a time on each of two Celery workers: they share few cores with the rest of Airflow.
+WORKER_TASKS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,12 +31,15 @@ class Site:
         dags: The DAG folder.
         port: Loopback port of the API server and its pages.
         quick: For one job that a person waits for: looks for work often, for new DAG files never.
+        broker: Redis of the Celery workers, which then run all tasks but those of the kubernetes
+            queue; None for LocalExecutor alone.
     """
 
     home: Path
     dags: Path
     port: int
     quick: bool
+    broker: Broker | None = None
 
     @property
     def url(self) -> str:
@@ -52,7 +60,7 @@ def airflow_environment(
     The API accepts every caller without a password, so it listens on loopback only.
 
     Raises:
-        ConfigError: The embedded server cannot start.
+        ConfigError: The embedded server cannot start, or the table of queues is wrong.
     """
     metadata = embedded_url(settings.home, "airflow")
     site.home.mkdir(parents=True, exist_ok=True)
@@ -66,6 +74,9 @@ def airflow_environment(
         "AIRFLOW_HOME": str(site.home),
         "ONCHAIN_AGG_HOME": str(settings.home),
         "ONCHAIN_AGG_WAREHOUSE_URL": warehouse,
+        # It stands in for pods, with a broker or without.
+        "ONCHAIN_AGG_KUBERNETES_EXECUTOR": "LocalExecutor",
+        **{one.variable: one.value for one in recommended_settings(configured_workloads())},
         **{f"AIRFLOW__{name}": value for name, value in _options(site, metadata).items()},
         **{
             f"AIRFLOW_CONN_ONCHAIN_{one.chain.upper()}": json.dumps(one.connection)
@@ -97,13 +108,14 @@ def _options(site: Site, metadata: str) -> dict[str, str]:
     return {
         **_secrets(site.home),
         "CORE__DAGS_FOLDER": str(site.dags),
-        "CORE__EXECUTOR": "LocalExecutor",
+        **_executors(site.broker),
         "CORE__EXECUTION_API_SERVER_URL": f"{site.url}/execution/",
         # A file under ten lines need not hold the words that safe mode looks for.
         "CORE__DAG_DISCOVERY_SAFE_MODE": "False",
         "CORE__LOAD_EXAMPLES": "False",
-        "CORE__PARALLELISM": str(max(2, os.cpu_count() or 2)),
         "CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        # Who may press the Test button may reach any host; here that is this machine's own user.
+        "CORE__TEST_CONNECTION": "Enabled",
         "DATABASE__SQL_ALCHEMY_CONN": psycopg2,
         "API__HOST": _LOOPBACK,
         "API__PORT": str(site.port),
@@ -116,8 +128,18 @@ def _options(site: Site, metadata: str) -> dict[str, str]:
         "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2" if site.quick else "1",
         # On a busy machine the server's first answers take longer than the default of 5 s.
         "WORKERS__EXECUTION_API_TIMEOUT": "60",
-        # With the default of 5 s a finished task can hold its slot for that long.
-        "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+    }
+
+
+def _executors(broker: Broker | None) -> dict[str, str]:
+    cores = max(2, os.cpu_count() or 2)
+    if broker is None:
+        return {"CORE__EXECUTOR": "LocalExecutor", "CORE__PARALLELISM": str(cores)}
+    return {
+        "CORE__EXECUTOR": "CeleryExecutor,LocalExecutor",
+        # Of both together: as many as LocalExecutor may run while the workers are full.
+        "CORE__PARALLELISM": str(cores + 2 * WORKER_TASKS),
+        "CELERY__BROKER_URL": broker.url,
     }
 
 

@@ -16,14 +16,16 @@ from onchain_agg.local.follow import Watch, follow
 from onchain_agg.local.inputs import Input, sample_inputs
 from onchain_agg.local.progress import Snapshot, bars, snapshot
 from onchain_agg.local.rest import AirflowApi
+from onchain_agg.local.workers import Worker, redis_programs, serving
 from onchain_agg.metrics.definitions import sync
+from onchain_agg.routing.workload_file import configured_workloads
 from onchain_agg.settings import Settings, extra_assets, warehouse_url
 from onchain_agg.warehouse.engine import engine_for
 from onchain_agg.warehouse.ingest import MAX_RANGES
 from onchain_agg.warehouse.schema import migrate
 
 _READY_S = 180.0
-_FIRST = ("api-server", "dag-processor")
+_AFTER_API = ("scheduler", "triggerer")
 _WITHOUT_TRIGGERER = ("api-server", "scheduler", "dag-processor")
 
 
@@ -108,16 +110,19 @@ def start_airflow(
     environment: Mapping[str, str],
     names: Sequence[str],
     needed: set[str],
+    workers: Sequence[Worker] = (),
 ) -> tuple[processes.Part, ...]:
     """Start the parts *names* and return them once Airflow has read the DAGs *needed*.
 
     The scheduler comes after the API server: a task that starts before it fails its first try.
+    A site with a broker gets its Redis as well. Each of *workers* then takes tasks of its queues.
 
     Raises:
         ConfigError: A process ended, a DAG file cannot be imported, or it takes too long.
     """
-    first = [name for name in names if name in _FIRST]
-    parts = processes.start(site, environment, first)
+    first = (name for name in names if name not in _AFTER_API)
+    on_celery = (*redis_programs(site), *(worker.program for worker in workers))
+    parts = processes.start(site, environment, (*on_celery, *first))
     what = f"Airflow did not get ready (logs in {site.logs})"
 
     def answering() -> bool:
@@ -126,10 +131,12 @@ def start_airflow(
 
     def ready() -> bool:
         processes.check_alive(site, parts)
-        return api.healthy() and _knows(api, site, needed, parts)
+        return api.healthy() and _knows(api, site, needed, parts) and serving(site, workers)
 
     processes.wait_until(answering, _READY_S, what)
-    rest = [name for name in names if name not in _FIRST]
+    # The scheduler would leave a task of a pool that does not exist waiting for good.
+    api.set_pools(configured_workloads().pools)
+    rest = [name for name in names if name in _AFTER_API]
     parts = processes.start(site, environment, rest, beside=parts)
     processes.wait_until(ready, _READY_S, what)
     return parts

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -30,9 +30,21 @@ PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "triggerer": ("triggerer", "--skip-serve-logs"),
     }
 )
+# What a worker's part is called, before the worker's own name.
+WORKER = "worker-"
+# Where there are workers: their tasks tell the API server how they end, and they tell Redis.
+_STOPPED_LAST = ("api-server", "redis")
 _STOP_TIMEOUT_S = 10.0
 _MIGRATE_TIMEOUT_S = 300
 _PAUSE_S = 0.2
+
+
+@dataclass(frozen=True)
+class Program:
+    """What can be started: its name, which is also its log's, and its whole command."""
+
+    name: str
+    command: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -81,14 +93,18 @@ def migrate_metadata(site: Site, environment: Mapping[str, str], home: Path) -> 
 
 
 def start(
-    site: Site, environment: Mapping[str, str], names: Iterable[str], *, beside: Iterable[Part] = ()
+    site: Site,
+    environment: Mapping[str, str],
+    programs: Iterable[str | Program],
+    *,
+    beside: Iterable[Part] = (),
 ) -> tuple[Part, ...]:
-    """Start the parts *names*, each in a process group of its own, and remember them.
+    """Start *programs*, each in a process group of its own, and remember them.
 
     Args:
         site: Where Airflow lives.
         environment: The variables of the new processes.
-        names: Keys of `PARTS`.
+        programs: Keys of `PARTS`, or others.
         beside: Parts of the same Airflow that run already.
 
     Returns:
@@ -99,10 +115,10 @@ def start(
     """
     parts = tuple(beside)
     check_stopped(site.home, but=parts)
-    for name in names:
-        parts = (*parts, _started(site, environment, name))
-        state = {"port": site.port, "parts": [asdict(part) for part in parts]}
-        _state_file(site.home).write_text(json.dumps(state))
+    for program in programs:
+        chosen = _airflow(program) if isinstance(program, str) else program
+        parts = (*parts, _started(site, environment, chosen))
+        _remember(site.home, parts)
     return parts
 
 
@@ -128,21 +144,24 @@ def running(home: Path) -> tuple[Part, ...]:
     return tuple(part for part in (Part(**one) for one in state["parts"]) if part.alive())
 
 
-def stop(home: Path) -> tuple[Part, ...]:
-    """Stop every part under *home* with all its children and return what was running."""
-    parts = running(home)
-    # Some children leave their parent's group, so the whole family is listed first.
-    family = [process for part in parts for process in _family(part.pid)]
-    for part in parts:
-        _signal_group(part.pid, signal.SIGTERM)
-    _, left = psutil.wait_procs(family, timeout=_STOP_TIMEOUT_S)
-    for part in parts:
-        _signal_group(part.pid, signal.SIGKILL)
-    for process in left:
-        with suppress(psutil.Error):
-            process.kill()
-    psutil.wait_procs(left, timeout=_STOP_TIMEOUT_S)
-    _state_file(home).unlink(missing_ok=True)
+def stop(home: Path, names: Container[str] | None = None) -> tuple[Part, ...]:
+    """Stop the parts *names* under *home* (None: all), with all their children.
+
+    A Celery worker takes no further task and ends with the ones it has; what is left after 10 s is
+    killed, as everything else is.
+
+    Returns:
+        What was running.
+    """
+    alive = running(home)
+    parts = tuple(part for part in alive if names is None or part.name in names)
+    late = _STOPPED_LAST if any(part.name.startswith(WORKER) for part in parts) else ()
+    _end([part for part in parts if part.name not in late])
+    _end([part for part in parts if part.name in late])
+    if left := [part for part in alive if part not in parts]:
+        _remember(home, left)
+    else:
+        _state_file(home).unlink(missing_ok=True)
     return parts
 
 
@@ -190,11 +209,15 @@ def wait_until(
         time.sleep(_PAUSE_S)
 
 
-def _started(site: Site, environment: Mapping[str, str], name: str) -> Part:
+def _airflow(name: str) -> Program:
+    return Program(name, (sys.executable, "-m", "airflow", *PARTS[name]))
+
+
+def _started(site: Site, environment: Mapping[str, str], program: Program) -> Part:
     site.logs.mkdir(parents=True, exist_ok=True)
-    with (site.logs / f"{name}.log").open("w") as output:
-        process = subprocess.Popen(  # noqa: S603 - the arguments are those of PARTS
-            [sys.executable, "-m", "airflow", *PARTS[name]],
+    with (site.logs / f"{program.name}.log").open("w") as output:
+        process = subprocess.Popen(  # noqa: S603 - the commands are this package's own
+            program.command,
             env=dict(environment),
             cwd=site.home,
             stdin=subprocess.DEVNULL,
@@ -202,7 +225,34 @@ def _started(site: Site, environment: Mapping[str, str], name: str) -> Part:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    return Part(name, process.pid, psutil.Process(process.pid).create_time())
+    return Part(program.name, process.pid, psutil.Process(process.pid).create_time())
+
+
+def _remember(home: Path, parts: Iterable[Part]) -> None:
+    _state_file(home).write_text(json.dumps({"parts": [asdict(part) for part in parts]}))
+
+
+def _end(parts: Collection[Part]) -> None:
+    # Some children leave their parent's group, so the whole family is listed first.
+    family = [process for part in parts for process in _family(part.pid)]
+    for part in parts:
+        _terminate(part)
+    _, left = psutil.wait_procs(family, timeout=_STOP_TIMEOUT_S)
+    for part in parts:
+        _signal_group(part.pid, signal.SIGKILL)
+    for process in left:
+        with suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(left, timeout=_STOP_TIMEOUT_S)
+
+
+def _terminate(part: Part) -> None:
+    if not part.name.startswith(WORKER):
+        _signal_group(part.pid, signal.SIGTERM)
+        return
+    # To the whole group it would end the children before their tasks do.
+    with suppress(ProcessLookupError, PermissionError):
+        os.kill(part.pid, signal.SIGTERM)
 
 
 def _family(pid: int) -> list[psutil.Process]:

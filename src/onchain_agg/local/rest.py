@@ -11,6 +11,7 @@ from uuid import uuid4
 import urllib3
 
 from onchain_agg.errors import ConfigError, SourceError
+from onchain_agg.routing.workloads import Pool
 
 _PAGE = 100
 # Airflow starts the run with the earliest of these first: a job comes before a DAG's own schedule.
@@ -70,6 +71,17 @@ class AirflowApi:
             for one in found
             if _moment(one["timestamp"]) > since
         ]
+
+    def set_pools(self, pools: Mapping[str, Pool]) -> None:
+        """Create *pools*; those that exist get these slots."""
+        entities = [
+            {"name": name, "slots": pool.slots, "description": pool.description}
+            for name, pool in pools.items()
+        ]
+        create = {"action": "create", "entities": entities, "action_on_existence": "overwrite"}
+        answer = self._call("PATCH", "/api/v2/pools", {"actions": [create]})
+        if errors := answer["create"]["errors"]:
+            raise ConfigError(f"Airflow refused a pool: {errors[0]}.")
 
     def unpause(self, dag_id: str) -> None:
         """Let the runs of *dag_id* start."""
