@@ -1,6 +1,7 @@
 """``onchain-agg routing``: where tasks run, what to set for it, and whether they run well there."""
 
 import json
+import shlex
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,7 +21,7 @@ from onchain_agg.routing.executors import Executors, executors_of
 from onchain_agg.routing.history import History
 from onchain_agg.routing.history_api import Server, read_api
 from onchain_agg.routing.history_database import read_database
-from onchain_agg.routing.recommended import recommended_settings
+from onchain_agg.routing.recommended import recommended_settings, worker_command
 from onchain_agg.routing.table_text import pools_data, table_data, table_text
 from onchain_agg.routing.workload_file import configured_workloads
 from onchain_agg.settings import load_routing_options
@@ -160,6 +161,14 @@ def settings(form: str) -> None:
                 # Airflow reads a single % as the start of a reference to another option.
                 value = one.value.replace("%", "%%")
                 click.echo(f"# {one.reason}\n{one.option} = {value}")
+
+
+@routing.command()
+@click.argument("queue")
+@one_line_errors
+def worker(queue: str) -> None:
+    """Print the command of a Celery worker that serves QUEUE."""
+    click.echo(shlex.join(worker_command(configured_workloads().queue(queue))))
 
 
 def _data(task: TaskFacts) -> dict[str, str | None]:

@@ -297,6 +297,19 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path):
     )
 
 
+def test_the_command_of_a_queues_worker_can_be_pasted():
+    result = CliRunner().invoke(main, ["routing", "worker", "nft_worker"])
+
+    assert result.output == (
+        "airflow celery worker --queues nft_worker --concurrency 8 --celery-hostname "
+        "nft_worker@%h --without-mingle --without-gossip\n"
+    )
+    assert _refused("worker", "memory", code=2) == (
+        "Error: No queue is named 'memory'. Defined: default, ingest_worker, market_worker, "
+        "nft_worker, whale_worker.\n"
+    )
+
+
 def test_settings_are_variables_with_their_reasons():
     told = recommended_settings(TABLE)
 
