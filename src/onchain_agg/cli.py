@@ -14,6 +14,8 @@ from rich.progress import Progress, TaskID
 from sqlalchemy import Engine
 
 from onchain_agg.chains import EvmChain, UtxoChain, chain_named
+from onchain_agg.cli_check import check
+from onchain_agg.cli_routing import routing
 from onchain_agg.command_errors import one_line_errors
 from onchain_agg.errors import ConfigError
 from onchain_agg.metrics import reading
@@ -75,6 +77,10 @@ def _bar(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
 @click.version_option(package_name="onchain-agg")
 def main() -> None:
     """Precomputed on-chain metrics: load blocks, publish data sets, read them."""
+
+
+main.add_command(check)
+main.add_command(routing)
 
 
 @main.command()

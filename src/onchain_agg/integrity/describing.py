@@ -1,0 +1,211 @@
+"""Airflow's objects → facts. Runs in the interpreter that reads a folder, never in the caller's."""
+
+import os
+import traceback
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from onchain_agg.errors import ConfigError
+from onchain_agg.integrity.facts import DagFacts, Deployment, TaskFacts
+from onchain_agg.integrity.source_lines import SourceLines
+from onchain_agg.routing.workload_file import configured_workloads
+from onchain_agg.routing.workloads import DEFAULT_POOL
+from onchain_agg.settings import load_routing_options
+
+if TYPE_CHECKING:
+    from airflow.sdk import DAG
+    from airflow.sdk.types import Operator
+
+_WARM_UP = """
+from airflow.sdk import DAG, task
+
+@task
+def step(number): ...
+
+with DAG("warm_up", schedule="@daily"):
+    step.expand(number=[1])
+"""
+_EXECUTOR_ENV = "AIRFLOW__CORE__EXECUTOR"
+# Of a schedule, as much as it takes to see its rhythm: every minute of an hour, or a day and more.
+_RUNS_SEEN, _TIME_SEEN = 60, timedelta(days=1)
+
+
+def deployment() -> Deployment:
+    """Return what Airflow and this package are configured to.
+
+    Where ``[core] executor`` is Airflow's default, as on a laptop or in CI, and does not have the
+    executor of ``queue="kubernetes"``, Celery and that one are taken for it.
+
+    Raises:
+        ConfigError: An option or the table of workloads is wrong.
+    """
+    from airflow.configuration import conf  # noqa: PLC0415 - the process sets its context first
+
+    options, table = load_routing_options(), configured_workloads()
+    chosen, wanted = conf.get("core", "executor"), options.kubernetes_executor
+    assumed = None
+    if chosen == conf.get_default_value("core", "executor") != wanted:
+        assumed = f"CeleryExecutor,{wanted}"
+        os.environ[_EXECUTOR_ENV] = assumed
+    return Deployment(
+        executors=dict(_executors()),
+        assumed_executors=assumed,
+        kubernetes_executor=wanted,
+        queues=table.queue_names,
+        pools=(DEFAULT_POOL, *table.pools),
+        spot_templates=frozenset(
+            size.pod_template
+            for size in table.sizes.values()
+            if table.node_groups[size.node_group].capacity == "spot"
+        ),
+        pod_templates=options.pod_templates,
+        default_owner=conf.get("operators", "default_owner"),
+        default_sensor_timeout=timedelta(seconds=conf.getfloat("sensors", "default_timeout")),
+    )
+
+
+def _executors() -> Iterator[tuple[str, str]]:
+    """Yield each name of each executor that any DAG may use, with the executor's path."""
+    from airflow.executors.executor_loader import ExecutorLoader  # noqa: PLC0415 - see `deployment`
+
+    for one in ExecutorLoader.get_executor_names(validate_teams=False):
+        if one.team_name is None:
+            names = (one.alias, one.module_path, one.module_path.rpartition(".")[2])
+            yield from ((name, one.module_path) for name in names if name)
+
+
+def load_airflow(scratch: Path) -> None:
+    """Read a DAG, so that what any file makes Airflow import is there and each costs its own."""
+    path = scratch / "warm_up.py"
+    path.write_text(_WARM_UP, encoding="utf-8")
+    dags, errors = imported(path, scratch)
+    if errors:
+        raise ConfigError(f"Airflow cannot read a DAG here: {errors[0].strip().splitlines()[-1]}")
+    dag_facts(storable(dags)[0], path, path.name)
+
+
+def dag_files(folder: Path) -> list[Path]:
+    """Return the files that Airflow would look for DAGs in, by name."""
+    from airflow.configuration import conf  # noqa: PLC0415 - see `deployment`
+    from airflow.dag_processing.importers import get_importer_registry  # noqa: PLC0415 - the same
+
+    safe_mode = conf.getboolean("core", "dag_discovery_safe_mode")
+    found = get_importer_registry().list_dag_files(str(folder), safe_mode=safe_mode)
+    return sorted(map(Path, found))
+
+
+def import_timeout(path: Path) -> float:
+    """Return the seconds that Airflow gives the import of *path*."""
+    from airflow import settings  # noqa: PLC0415 - see `deployment`
+
+    seconds: float = settings.get_dagbag_import_timeout(str(path))
+    return seconds if seconds > 0 else float("inf")
+
+
+def imported(path: Path, folder: Path) -> tuple[list["DAG"], tuple[str, ...]]:
+    """Return the DAGs of *path*, the policies applied, and the errors that kept any out."""
+    from airflow.dag_processing.dagbag import DagBag  # noqa: PLC0415 - see `deployment`
+
+    bag = DagBag(dag_folder=os.devnull, collect_dags=False, bundle_path=folder)
+    dags: list[DAG] = bag.process_file(str(path), only_if_updated=False)  # type: ignore[no-untyped-call]  # Airflow's
+    return sorted(dags, key=lambda dag: dag.dag_id), tuple(bag.import_errors.values())
+
+
+def storable(dags: list["DAG"]) -> tuple[list["DAG"], tuple[str, ...]]:
+    """Return those of *dags* that Airflow can store, and why it cannot the others.
+
+    It tells that as import errors.
+    """
+    from airflow.serialization.serialized_objects import DagSerialization  # noqa: PLC0415 - as above
+
+    kept, errors = [], []
+    for dag in dags:
+        try:
+            DagSerialization.to_dict(dag)
+            kept.append(dag)
+        # An author's object may raise any, and the other DAGs are read all the same.
+        except Exception:
+            errors.append(traceback.format_exc())
+    return kept, tuple(errors)
+
+
+def dag_facts(dags: list["DAG"], path: Path, name: str) -> tuple[DagFacts, ...]:
+    """Return the facts of *dags*, which are of the file at *path*."""
+    lines = SourceLines(path)
+    return tuple(_dag_facts(dag, lines, name) for dag in dags)
+
+
+def _dag_facts(dag: "DAG", lines: SourceLines, name: str) -> DagFacts:
+    dates = [dag.start_date, *(task.start_date for task in dag.tasks)]
+    return DagFacts(
+        dag_id=dag.dag_id,
+        file=name,
+        line=lines.of_name(dag.dag_id),
+        shortest_interval=_shortest_interval(dag),
+        start_dates=tuple(dict.fromkeys(_plain(date) for date in dates if date)),
+        tasks=tuple(_task_facts(task, lines, name) for task in dag.tasks),
+    )
+
+
+def _plain(moment: datetime) -> datetime:
+    """Return *moment*, which is pendulum's, as one of Python's that any process can read."""
+    return datetime.fromisoformat(moment.isoformat())
+
+
+def _task_facts(task: "Operator", lines: SourceLines, name: str) -> TaskFacts:
+    given: dict[str, Any] = getattr(task, "partial_kwargs", {})
+    function = getattr(task, "python_callable", None) or given.get("python_callable")
+    wait = getattr(task, "timeout", None) or given.get("timeout") if task._is_sensor else None  # noqa: SLF001 - Airflow has no public name for it
+    return TaskFacts(
+        dag_id=task.dag_id,
+        task_id=task.task_id,
+        file=name,
+        line=lines.of_callable(function) or lines.of_name(task.task_id.rpartition(".")[2]),
+        operator=task.task_type,
+        queue=task.queue,
+        executor=task.executor,
+        pod_template=_pod_template(task.executor_config),
+        pool=task.pool,
+        retries=task.retries or 0,
+        owner=str(task.owner),
+        execution_timeout=_as_duration(task.execution_timeout),
+        sensor_timeout=_as_duration(wait),
+        is_mapped=task.is_mapped,
+        is_empty=task.inherits_from_empty_operator,
+    )
+
+
+def _pod_template(config: Any) -> str | None:
+    path = config.get("pod_template_file") if isinstance(config, dict) else None
+    return str(path) if path else None
+
+
+def _as_duration(wait: Any) -> timedelta | None:
+    """Return a time that is a duration, perhaps of pendulum's, or a number of seconds."""
+    if isinstance(wait, timedelta):
+        wait = wait.total_seconds()
+    return timedelta(seconds=wait) if isinstance(wait, int | float) else None
+
+
+def _shortest_interval(dag: "DAG") -> timedelta | None:
+    from airflow.serialization.encoders import coerce_to_core_timetable  # noqa: PLC0415 - as above
+    from airflow.timetables.base import TimeRestriction  # noqa: PLC0415 - as above
+    from pendulum import datetime as moment  # noqa: PLC0415 - Airflow's
+
+    timetable = coerce_to_core_timetable(dag.timetable)
+    # A fixed day, so that two checks of the same folder say the same.
+    limits = TimeRestriction(earliest=moment(2026, 1, 1), latest=None, catchup=True)
+    runs: list[datetime] = []
+    last = None
+    while len(runs) < _RUNS_SEEN:
+        last = timetable.next_dagrun_info_v2(last_dagrun_info=last, restriction=limits)
+        if last is None or last.run_after is None:
+            break
+        runs.append(last.run_after)
+        if runs[-1] - runs[0] > _TIME_SEEN:
+            break
+    gaps = [(after - before).total_seconds() for before, after in pairwise(runs)]
+    return timedelta(seconds=min(gaps)) if gaps else None

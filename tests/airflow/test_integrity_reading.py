@@ -1,0 +1,221 @@
+"""A folder is read as Airflow reads it, each file apart, and nothing is left behind."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from onchain_agg.errors import ConfigError
+from onchain_agg.integrity.checking import check_folder
+from onchain_agg.integrity.facts import DagFile, TaskFacts
+from onchain_agg.integrity.reading import read_folder
+
+pytestmark = pytest.mark.airflow
+
+_FACTS = """\
+from datetime import datetime, timedelta, UTC
+from airflow.sdk import DAG, task
+
+with DAG(
+    "facts", schedule="0,20 * * * *", start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    default_args={"owner": "team"},
+):
+    @task(queue="kubernetes", retries=2, execution_timeout=timedelta(hours=1), pool="heavy",
+          executor_config={"pod_template_file": "/t/memory.yaml"})
+    def load(day): ...
+
+    load.expand(day=[1, 2])
+"""
+_DAG = 'from airflow.sdk import DAG\ndag = DAG("{name}")\n'
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory, home) -> dict[str, DagFile]:
+    """A folder that does all that a folder can do, read by its relative path."""
+    folder = tmp_path_factory.mktemp("repository") / "dags"
+    texts = {
+        "facts.py": _FACTS,
+        "a_shared.py": "NAME = 'from airflow dag folder'\n",
+        "sub/uses_shared.py": "import a_shared\n" + _DAG.format(name="uses_shared"),
+        "ignored/raises.py": "from airflow.sdk import DAG\nraise ValueError\n",
+        ".airflowignore": "ignored/\n",
+        "no_dag.txt": "airflow dag",
+        "ends.py": _DAG.format(name="ends") + "import os\nos._exit(3)\n",
+        "dies.py": _DAG.format(name="dies") + "import os\nos.kill(os.getpid(), 9)\n",
+        "hangs.py": _DAG.format(name="hangs")
+        + "import time\nwhile True:\n    try:\n        time.sleep(9)\n    except BaseException:\n"
+        "        pass\n",
+        "loops.py": _DAG.format(name="loops") + "while True: pass\n",
+        "breaks.py": "import json\njson.loads = None\n" + _DAG.format(name="breaks"),
+        "c_after_breaks.py": "import json\njson.loads('1')\n" + _DAG.format(name="after"),
+        "prints.py": "print('x' * 100_000)\n" + _DAG.format(name="prints"),
+    }
+    for name, text in texts.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder.parent)
+        patch.delenv("AIRFLOW_HOME")
+        patch.setenv("HOME", str(home))
+        patch.setenv("AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT", "0.5")
+        return {file.name: file for file in read_folder(Path("dags"))}
+
+
+def test_every_file_that_airflow_would_read_is_read(files):
+    assert sorted(files) == [
+        "a_shared.py",
+        "breaks.py",
+        "c_after_breaks.py",
+        "dies.py",
+        "ends.py",
+        "facts.py",
+        "hangs.py",
+        "loops.py",
+        "prints.py",
+        "sub/uses_shared.py",
+    ]
+
+
+def test_a_mapped_task_is_read_with_what_the_policy_gave_it(files):
+    (task,) = files["facts.py"].tasks
+
+    assert task == TaskFacts(
+        dag_id="facts",
+        task_id="load",
+        file="facts.py",
+        line=8,
+        operator="_PythonDecoratedOperator",
+        queue="kubernetes",
+        executor="KubernetesExecutor",
+        pod_template="/t/memory.yaml",
+        pool="heavy",
+        retries=2,
+        owner="team",
+        execution_timeout=timedelta(hours=1),
+        sensor_timeout=None,
+        is_mapped=True,
+        is_empty=False,
+    )
+
+
+def test_the_shortest_interval_of_a_schedule_is_read(files):
+    (dag,) = files["facts.py"].dags
+
+    assert (dag.line, dag.shortest_interval) == (4, timedelta(minutes=20))
+
+
+def test_a_file_imports_its_neighbours(files):
+    assert [dag.dag_id for dag in files["sub/uses_shared.py"].dags] == ["uses_shared"]
+    assert files["sub/uses_shared.py"].errors == ()
+
+
+def test_what_one_file_breaks_is_whole_for_the_next(files):
+    assert [dag.dag_id for dag in files["c_after_breaks.py"].dags] == ["after"]
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("ends.py", "SystemExit: the file ended the process that read it, with exit code 3."),
+        ("dies.py", "SystemExit: the file ended the process that read it, with signal 9."),
+        (
+            "hangs.py",
+            "TimeoutError: the file was still being read when the time for it was over.",
+        ),
+    ],
+)
+def test_a_file_that_ends_or_hangs_is_an_error_of_that_file(files, name, error):
+    assert files[name].errors == (error,)
+
+
+def test_a_file_that_loops_is_stopped_by_airflows_own_limit(files):
+    (error,) = files["loops.py"].errors
+
+    assert "AirflowTaskTimeout: DagBag import timeout for" in error
+
+
+def test_reading_without_airflow_set_up_leaves_nothing_at_home(files, home):
+    assert files
+    assert list(home.iterdir()) == []
+
+
+def test_a_folder_that_is_not_there_is_an_error(tmp_path):
+    with pytest.raises(ConfigError) as raised:
+        read_folder(tmp_path / "gone")
+
+    assert str(raised.value) == (
+        f"{tmp_path}/gone is not a folder. Name the folder of the DAG files."
+    )
+
+
+def test_a_folder_without_dags_is_an_error(tmp_path):
+    with pytest.raises(ConfigError) as raised:
+        read_folder(tmp_path)
+
+    assert str(raised.value) == (
+        f"{tmp_path} has no DAG. Name the folder of the DAG files, or see whether its "
+        ".airflowignore leaves them all out."
+    )
+
+
+def test_a_wrong_table_of_workloads_is_an_error(tmp_path, monkeypatch):
+    table = tmp_path / "workloads.yaml"
+    table.write_text("poools: {}\n")
+    monkeypatch.setenv("ONCHAIN_AGG_WORKLOADS_FILE", str(table))
+
+    with pytest.raises(ConfigError, match=r"workloads.yaml, line 1: poools: there is no such"):
+        read_folder(tmp_path)
+
+
+def test_a_deployment_without_the_kubernetes_executor_is_found_once(tmp_path, monkeypatch):
+    (tmp_path / "facts.py").write_text(_FACTS)
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "CeleryExecutor")
+
+    report = check_folder(tmp_path)
+
+    assert [(one.rule, one.file, one.text) for one in report.findings] == [
+        (
+            "no-kubernetes-executor",
+            None,
+            (
+                "1 tasks with queue='kubernetes', such as facts.load, would run on CeleryExecutor: "
+                "[core] executor does not have KubernetesExecutor."
+            ),
+        )
+    ]
+
+
+def test_a_policy_that_is_not_at_work_is_found(tmp_path, monkeypatch):
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "airflow_local_settings.py").write_text(
+        "from onchain_agg.routing import assignment\nassignment.assign = lambda task: None\n"
+    )
+    (tmp_path / "dags").mkdir()
+    (tmp_path / "dags" / "facts.py").write_text(_FACTS)
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "CeleryExecutor,KubernetesExecutor")
+
+    report = check_folder(tmp_path / "dags")
+
+    assert [(one.rule, one.task_id, one.text) for one in report.findings] == [
+        (
+            "kubernetes-without-executor",
+            "load",
+            "queue='kubernetes' stands for KubernetesExecutor, but the task has no executor.",
+        )
+    ]
+
+
+def test_a_laptop_may_run_the_kubernetes_queue_on_another_executor(tmp_path, monkeypatch):
+    (tmp_path / "facts.py").write_text(_FACTS)
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "LocalExecutor")
+    monkeypatch.setenv("ONCHAIN_AGG_KUBERNETES_EXECUTOR", "LocalExecutor")
+
+    report = check_folder(tmp_path)
+
+    assert report.findings == ()
