@@ -24,7 +24,7 @@ LAYERS := $(wildcard tests/architecture tests/unit tests/deploy tests/metrics te
                      tests/integration tests/airflow)
 
 .PHONY: help run up down status test test-unit test-data test-airflow test-deploy lint types check \
-        format constraints initial-revision sample bench docs test-needs
+        format constraints initial-revision sample bench bench-routing docs test-needs
 
 help:  ## Show what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -82,6 +82,9 @@ sample: $(READY) test-needs  ## Record the packaged sample anew from real nodes
 
 bench: $(READY) test-needs  ## Print speed as ratios of interleaved runs
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-routing: $(READY)  ## Tasks a minute with Airflow's defaults and ours; takes 20 minutes
+	@$(BIN)/python -m benchmarks.routing $(ARGS)
 
 docs:  ## List the documents
 	@ls README.md ARCHITECTURE.md CONTRIBUTING.md CHANGELOG.md docs/how-to/*.md docs/adr/*.md

@@ -8,12 +8,11 @@ named, which may also be a closer look at one part.
 import argparse
 import runpy
 import sys
-import textwrap
 import time
 from importlib import import_module
 from pathlib import Path
 
-from benchmarks.measuring import Result
+from benchmarks.measuring import show
 from tests.nodes import anvil, evm_contracts
 
 WITH_TARGETS = (
@@ -24,9 +23,8 @@ WITH_TARGETS = (
     "policy",
     "integrity",
 )
-CLOSER_LOOKS = ("evm_fetch", "bitcoin_parse", "load")
+CLOSER_LOOKS = ("evm_fetch", "bitcoin_parse", "load", "routing")
 _NEED_ANVIL = ("evm_events", "evm_fetch")
-_VERDICTS = {True: "met", False: "NOT MET", None: ""}
 
 
 def main() -> None:
@@ -51,18 +49,9 @@ def _report(name: str) -> None:
     print(f"\n{name}", flush=True)
     started, before = time.perf_counter(), _busy_seconds()
     for result in import_module(f"benchmarks.{name}").results():
-        _print(result)
+        show(result)
     seconds = time.perf_counter() - started
     print(f"  ({seconds:.0f} s, {(_busy_seconds() - before) / seconds:.1f} cores busy)", flush=True)
-
-
-def _print(result: Result) -> None:
-    verdict = f"{_VERDICTS[result.met]:>9}  "
-    print(f"{verdict}{result.what}")
-    if result.target:
-        print(f"{'':11}target {result.target}")
-    for line in textwrap.wrap(result.figure, 88):
-        print(f"{'':11}{line}", flush=True)
 
 
 def _busy_seconds() -> float:

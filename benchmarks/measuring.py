@@ -3,13 +3,14 @@
 The stop-watch counts CPU seconds of this process and of the whole PostgreSQL server apart. Linux
 only: it reads ``/proc``.
 """
-# ruff: noqa: INP001 - run from the repository, never installed.
+# ruff: noqa: INP001, T201 - run from the repository; its lines are the report.
 
 import itertools
 import os
 import shutil
 import statistics
 import tempfile
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -29,6 +30,7 @@ from onchain_agg.warehouse.schema import migrate
 MEGABYTE = 1_000_000
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 _TEMPLATE = "bench_template"
+_VERDICTS = {True: "met", False: "NOT MET", None: ""}
 _numbers = itertools.count()
 
 
@@ -40,6 +42,16 @@ class Result:
     target: str
     figure: str
     met: bool | None = None
+
+
+def show(result: Result) -> None:
+    """Print *result* as lines of the report."""
+    verdict = f"{_VERDICTS[result.met]:>9}  "
+    print(f"{verdict}{result.what}")
+    if result.target:
+        print(f"{'':11}target {result.target}")
+    for line in textwrap.wrap(result.figure, 88):
+        print(f"{'':11}{line}", flush=True)
 
 
 @dataclass(frozen=True)

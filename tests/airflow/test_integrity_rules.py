@@ -79,6 +79,20 @@ _CASES = {
             )
         ],
     ),
+    "size": (
+        _dag('task.heavy(size="memroy")'),
+        [
+            (
+                6,
+                None,
+                "import-error",
+                (
+                    "onchain_agg.errors.UnknownNameError: No size of pod is named 'memroy'. Did "
+                    "you mean 'memory'? Defined: cpu, memory, on-demand, small."
+                ),
+            )
+        ],
+    ),
     "heavy": (
         _parse("import pyarrow"),
         [(5, None, "heavy-import", "Reading the file imports pyarrow, numpy.")],

@@ -77,4 +77,6 @@ def _environment(scratch: Path) -> dict[str, str]:
         **os.environ,
         # A task of an unknown queue is to be read, not refused: a rule tells of it.
         "ONCHAIN_AGG_STRICT_QUEUES": "False",
+        # An error in a library's depths is to be told with the file's own line.
+        "AIRFLOW__CORE__DAGBAG_IMPORT_ERROR_TRACEBACK_DEPTH": "50",
     }
