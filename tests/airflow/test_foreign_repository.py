@@ -1,5 +1,6 @@
 """A DAG repository of somebody else's, with nothing but the package, under a real Airflow."""
 
+import json
 import tempfile
 import textwrap
 import time
@@ -23,6 +24,7 @@ from onchain_agg.metrics.registry import all_datasets
 from onchain_agg.settings import load_settings, warehouse_url
 from onchain_agg.warehouse import embedded
 from onchain_agg.warehouse.tables import METADATA
+from tests.fakes.http_server import serving
 from tests.fakes.scenes import scalar
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(240)]
@@ -30,13 +32,14 @@ pytestmark = [pytest.mark.airflow, pytest.mark.timeout(240)]
 _PARTS = ("api-server", "dag-processor", "scheduler", "triggerer")
 _RUN_S = 90.0
 _LAST_DAY = "2026-03-08"
+_CLOCK = json.dumps({"error": [], "result": {"unixtime": 1_591_502_873}}).encode()
 _DAG_FILE = '''
 """Whales as our own team needs them."""
 
 from airflow.sdk import DAG, PartitionedAssetTimetable, get_current_context, task
 
 from onchain_agg.chains import chain_named
-from onchain_agg.hooks import BitcoinHook, EvmHook
+from onchain_agg.hooks import BitcoinHook, EvmHook, MarketHook
 from onchain_agg.operators import (
     IngestBlocksOperator,
     PublishDataSetOperator,
@@ -51,6 +54,11 @@ def tips():
     anvil = EvmHook("onchain_anvil").source(chain_named("anvil"))
     regtest = BitcoinHook("onchain_regtest").source(chain_named("regtest"))
     return {"anvil": anvil.tip().height, "regtest": regtest.tip().height}
+
+
+@task.light(queue="market_worker")
+def exchange_clock():
+    return MarketHook("onchain_kraken").client().fetch_time()
 
 
 with DAG("whales", schedule=None, params={"until": "", "last": None}):
@@ -77,6 +85,7 @@ with DAG("whales", schedule=None, params={"until": "", "last": None}):
     )
     rebuild = RebuildOperator(task_id="rebuild", chain="regtest")
     tips()
+    exchange_clock()
     trades >> ingest >> again >> publish >> window
     trades >> other >> rebuild
 
@@ -145,12 +154,16 @@ def repository():
         stack.callback(embedded.stop, home)
         inputs = stack.enter_context(sample_inputs(home))
         engine = stack.enter_context(prepared_warehouse(settings))
+        exchange = stack.enter_context(serving(lambda _path, _body: (200, _CLOCK)))
         source = create_engine(embedded.embedded_url(home, "source"))
         stack.callback(source.dispose)
         site = Site(home=home / "airflow", dags=dags, port=processes.free_port(), quick=True)
         environment = {
             **airflow_environment(site, settings, warehouse_url(settings), inputs),
             "AIRFLOW_CONN_SOURCE": _connection(source),
+            "AIRFLOW_CONN_ONCHAIN_KRAKEN": json.dumps(
+                {"conn_type": "onchain_market", "host": "kraken", "extra": {"url": exchange.url}}
+            ),
         }
         processes.migrate_metadata(site, environment, home)
         api = AirflowApi(site.url)
@@ -183,7 +196,10 @@ def run(repository):
     run = repository.api.trigger("whales", {"until": "2026-04-01T00:00:00Z", "last": last})
     waiting = repository.wait(
         run,
-        lambda tasks: (tasks["trades"]["state"], tasks["tips"]["state"]) == ("deferred", "success"),
+        lambda tasks: (
+            [tasks[name]["state"] for name in ("trades", "tips", "exchange_clock")]
+            == ["deferred", "success", "success"]
+        ),
     )
     # What the sensor waits for arrives while nobody looks, and another triggerer finds it.
     repository.stop_triggerer()
@@ -214,11 +230,16 @@ def test_the_hooks_open_the_chains_from_their_connections(repository, run):
     }
 
 
+def test_the_market_hook_asks_the_exchange_of_its_connection(repository, run):
+    assert repository.result(run[0], "exchange_clock") == 1_591_502_873_000
+
+
 def test_each_task_is_where_its_kind_of_work_belongs(run):
     _, _, ended = run
 
     assert {name: (one["queue"], one["pool"]) for name, one in ended.items()} == {
         "tips": ("nft_worker", "default_pool"),
+        "exchange_clock": ("market_worker", "default_pool"),
         "trades": ("default", "default_pool"),
         "ingest": ("whale_worker", "default_pool"),
         "again": ("ingest_worker", "default_pool"),
