@@ -2,11 +2,11 @@
 
 from airflow.plugins_manager import AirflowPlugin
 
-from onchain_agg.routing import preloading
+from onchain_agg.routing import orphans, preloading
 
 
 class OnchainAggPlugin(AirflowPlugin):
-    """Registers the listener that spares each parse the policy's imports."""
+    """Registers the listeners: one spares each parse imports, one ends orphaned tasks."""
 
     name = "onchain_agg"
-    listeners = [preloading]  # noqa: RUF012 - Airflow reads a list
+    listeners = [preloading, orphans]  # noqa: RUF012 - Airflow reads a list

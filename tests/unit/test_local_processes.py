@@ -1,7 +1,10 @@
 """Parts of the local Airflow are started, remembered, and stopped one by one or together."""
 
+import os
+import signal
 import sys
 
+import psutil
 import pytest
 
 from onchain_agg.errors import ConfigError
@@ -84,3 +87,16 @@ def test_a_part_that_ended_is_told_with_the_last_line_of_its_log(site):
     assert str(caught.value) == (
         f"Airflow's worker-b ended: no such broker. Its log is {site.logs / 'worker-b.log'}."
     )
+
+
+def test_what_a_killed_part_left_behind_is_stopped_too(site):
+    patient = _WORKER.replace("time.sleep(1.5)", "time.sleep(60)")
+    (worker,) = processes.start(site, {}, [Program("worker-a", (sys.executable, "-c", patient))])
+    _ready(site, "worker-a")
+    (child,) = psutil.Process(worker.pid).children()
+    os.kill(worker.pid, signal.SIGKILL)
+    processes.wait_until(lambda: not worker.alive(), 10, "the worker did not end")
+
+    assert child.is_running()
+    assert processes.stop(site.home) == ()
+    assert not child.is_running()

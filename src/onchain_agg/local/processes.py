@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection, Container, Iterable, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -137,32 +137,29 @@ def check_stopped(home: Path, but: Iterable[Part] = ()) -> None:
 
 def running(home: Path) -> tuple[Part, ...]:
     """Return the parts under the AIRFLOW_HOME *home* that run."""
-    try:
-        state = json.loads(_state_file(home).read_text())
-    except FileNotFoundError:
-        return ()
-    return tuple(part for part in (Part(**one) for one in state["parts"]) if part.alive())
+    return tuple(part for part in _remembered(home) if part.alive())
 
 
 def stop(home: Path, names: Container[str] | None = None) -> tuple[Part, ...]:
     """Stop the parts *names* under *home* (None: all), with all their children.
 
     A Celery worker takes no further task and ends with the ones it has; what is left after 10 s is
-    killed, as everything else is.
+    killed, as everything else is. So are the children of a part that ended without them.
 
     Returns:
-        What was running.
+        The parts that were running.
     """
-    alive = running(home)
-    parts = tuple(part for part in alive if names is None or part.name in names)
-    late = _STOPPED_LAST if any(part.name.startswith(WORKER) for part in parts) else ()
-    _end([part for part in parts if part.name not in late])
-    _end([part for part in parts if part.name in late])
-    if left := [part for part in alive if part not in parts]:
+    known = _remembered(home)
+    parts = tuple(part for part in known if names is None or part.name in names)
+    alive = tuple(part for part in parts if part.alive())
+    late = _STOPPED_LAST if any(part.name.startswith(WORKER) for part in alive) else ()
+    _end(home, [part for part in parts if part.name not in late])
+    _end(home, [part for part in parts if part.name in late])
+    if left := [part for part in known if part not in parts]:
         _remember(home, left)
     else:
         _state_file(home).unlink(missing_ok=True)
-    return parts
+    return alive
 
 
 def check_alive(site: Site, parts: Iterable[Part]) -> None:
@@ -194,9 +191,7 @@ def free_port(wanted: int = 0) -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_until(
-    condition: Callable[[], bool], timeout_s: float, what: str, pause_s: float = 0.2
-) -> None:
+def wait_until(condition: Callable[[], bool], timeout_s: float, what: str) -> None:
     """Return once *condition* holds.
 
     Raises:
@@ -228,17 +223,26 @@ def _started(site: Site, environment: Mapping[str, str], program: Program) -> Pa
     return Part(program.name, process.pid, psutil.Process(process.pid).create_time())
 
 
+def _remembered(home: Path) -> tuple[Part, ...]:
+    try:
+        state = json.loads(_state_file(home).read_text())
+    except FileNotFoundError:
+        return ()
+    return tuple(Part(**one) for one in state["parts"])
+
+
 def _remember(home: Path, parts: Iterable[Part]) -> None:
     _state_file(home).write_text(json.dumps({"parts": [asdict(part) for part in parts]}))
 
 
-def _end(parts: Collection[Part]) -> None:
+def _end(home: Path, parts: Collection[Part]) -> None:
     # Some children leave their parent's group, so the whole family is listed first.
-    family = [process for part in parts for process in _family(part.pid)]
-    for part in parts:
+    family = {process for part in parts for process in _family(home, part)}
+    alive = [part for part in parts if part.alive()]
+    for part in alive:
         _terminate(part)
-    _, left = psutil.wait_procs(family, timeout=_STOP_TIMEOUT_S)
-    for part in parts:
+    _, left = psutil.wait_procs([*family], timeout=_STOP_TIMEOUT_S if alive else 0)
+    for part in alive:
         _signal_group(part.pid, signal.SIGKILL)
     for process in left:
         with suppress(psutil.Error):
@@ -255,12 +259,18 @@ def _terminate(part: Part) -> None:
         os.kill(part.pid, signal.SIGTERM)
 
 
-def _family(pid: int) -> list[psutil.Process]:
-    try:
-        process = psutil.Process(pid)
-        return [process, *process.children(recursive=True)]
-    except psutil.Error:
-        return []
+def _family(home: Path, part: Part) -> Iterator[psutil.Process]:
+    """Yield the part's process, those below it, and those that lost their parent."""
+    if part.alive():
+        with suppress(psutil.Error):
+            process = psutil.Process(part.pid)
+            yield from (process, *process.children(recursive=True))
+    for process in psutil.process_iter():
+        # Each part leads a session and works in the home; the session of another program may have
+        # its number by now.
+        with suppress(psutil.Error, ProcessLookupError, PermissionError):
+            if os.getsid(process.pid) == part.pid and Path(process.cwd()) == home:
+                yield process
 
 
 def _signal_group(pid: int, number: signal.Signals) -> None:
