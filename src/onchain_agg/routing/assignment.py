@@ -5,7 +5,6 @@ starts, so what the configuration says is worked out once a process.
 """
 
 import logging
-import os
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -55,6 +54,28 @@ def assign(task: "Operator") -> None:
     ):
         # A new dict: the task's own may be the one of default_args, which other tasks share.
         _set(task, "executor_config", {**config, _TEMPLATE: rules.template})
+
+
+def announce() -> None:
+    """Say where ``queue="kubernetes"`` falls back to, if it does, for this process and its forks.
+
+    A configuration that is wrong is told by each parse.
+    """
+    try:
+        fallback = None if _rules().kubernetes else _rules().fallback
+    except ConfigError:
+        return
+    finally:
+        # Each parse is to read the files as they are then.
+        _rules.cache_clear()
+        configured_workloads.cache_clear()
+    if fallback:
+        _warn_once(fallback)
+
+
+def mute() -> None:
+    """Say nothing more in this process: where a task runs, its route was decided before."""
+    _log.disabled = True
 
 
 @dataclass(frozen=True)
@@ -153,8 +174,7 @@ def _choose_executor(task: "Operator", rules: _Rules) -> None:
     executor = rules.celery
     if task.queue == KUBERNETES_QUEUE:
         executor = rules.kubernetes
-        # In a pod the route has been decided, and its [core] executor is often another.
-        if executor is None and "AIRFLOW_IS_K8S_EXECUTOR_POD" not in os.environ:
+        if executor is None:
             _warn_once(rules.fallback)
     if executor is not None:
         _set(task, "executor", executor)

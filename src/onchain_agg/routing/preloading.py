@@ -1,7 +1,7 @@
-"""Loads, as the DAG processor starts, what each of its parses would otherwise load anew.
+"""What happens once as a process starts, so that no parse of a DAG file need do it.
 
 The DAG processor forks a process a parse. Its own policy plugin is all that it holds of this
-package, so every fork would spend 20 ms on the same imports.
+package, so every fork would spend 20 ms on the same imports and give the same warning.
 """
 
 from importlib import import_module
@@ -9,15 +9,26 @@ from typing import Any
 
 from airflow.listeners import hookimpl
 
-_MODULES = ("onchain_agg.routing.assignment", "onchain_agg.routing.decorators")
+_FOR_PARSES = ("onchain_agg.routing.assignment", "onchain_agg.routing.decorators")
 
 
 @hookimpl
 def on_starting(component: Any) -> None:
-    """Import the modules where *component* is the DAG processor's job.
+    """Prepare the DAG processor or a task, whichever *component* is; others are left alone.
 
-    The table itself is read by each parse, so that an edited file counts at once.
+    The table of queues is read by each parse, so that an edited file counts at once.
     """
     if getattr(component, "job_type", None) == "DagProcessorJob":
-        for module in _MODULES:
+        for module in _FOR_PARSES:
             import_module(module)
+        _policy().announce()
+    # By name: the class is in a module that only task processes have loaded.
+    elif type(component).__name__ == "TaskRunnerMarker":
+        _policy().mute()
+
+
+def _policy() -> Any:
+    # Every process of Airflow loads this module, and few need the policy.
+    from onchain_agg.routing import assignment  # noqa: PLC0415
+
+    return assignment

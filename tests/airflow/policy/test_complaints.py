@@ -59,13 +59,6 @@ def test_without_the_kubernetes_executor_tasks_stay_and_that_is_said_once(
     assert heard == [("WARNING", message)]
 
 
-def test_a_pod_says_nothing_of_a_route_that_was_decided_before(parse, heard, monkeypatch):
-    monkeypatch.setenv("AIRFLOW_IS_K8S_EXECUTOR_POD", "True")
-
-    assert read_executors(parse(BOTH, "LocalExecutor")) == {"pod": None, "light": None}
-    assert heard == []
-
-
 def test_a_size_of_pod_as_a_queue_names_the_helper(parse, heard):
     parse('EmptyOperator(task_id="lost", queue="memory")')
 
