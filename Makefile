@@ -83,7 +83,7 @@ sample: $(READY) test-needs  ## Record the packaged sample anew from real nodes
 bench: $(READY) test-needs  ## Print speed as ratios of interleaved runs
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-bench-routing: $(READY)  ## Tasks a minute with Airflow's defaults and ours; takes 20 minutes
+bench-routing: $(READY)  ## Tasks a minute with Airflow's defaults and ours; takes 15 minutes
 	@$(BIN)/python -m benchmarks.routing $(ARGS)
 
 docs:  ## List the documents

@@ -15,7 +15,12 @@ from onchain_agg.routing.workload_file import configured_workloads
 # What tasks import as they run. A worker's parent imports it once as it starts, and Airflow forks
 # each task from there. None opens a file, a socket or a connection as it is imported. Clients of
 # exchanges are not among them: a task needs one, and all of them take two seconds and 40 MB.
+# The first four are for the DAG file, which every task reads before it runs.
 PRELOADED = (
+    "airflow.dag_processing.dagbag",
+    "onchain_agg.plugin",
+    "onchain_agg.routing.assignment",
+    "onchain_agg.routing.decorators",
     "onchain_agg.metrics.compute",
     "onchain_agg.metrics.definitions",
     "onchain_agg.metrics.upkeep",

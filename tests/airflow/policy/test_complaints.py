@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.fakes.dag_file import ALL_KINDS, BOTH, KINDS, read_executors, read_routes
+from tests.fakes.dag_file import ALL_KINDS, BOTH, KINDS, read_routes
 
 pytestmark = pytest.mark.airflow
 
