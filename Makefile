@@ -87,7 +87,7 @@ bench-routing: $(READY)  ## Tasks a minute with Airflow's defaults and ours; tak
 	@$(BIN)/python -m benchmarks.routing $(ARGS)
 
 docs:  ## List the documents
-	@ls README.md ARCHITECTURE.md CONTRIBUTING.md CHANGELOG.md docs/how-to/*.md docs/adr/*.md
+	@ls README.md ARCHITECTURE.md CONTRIBUTING.md CHANGELOG.md docs/how-to/*.md docs/reference/*.md docs/adr/*.md
 
 test-needs: $(READY)
 	@scripts/test_needs.sh '$(NODE_DIR)'
