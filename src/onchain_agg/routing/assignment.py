@@ -158,9 +158,11 @@ def _class_name(name: "ExecutorName") -> str:
 
 
 def _check_queue(task: "Operator", rules: _Rules) -> None:
-    if task.queue in rules.queues:
+    # Authors write what they like: None, as of an unset variable, is Celery's own default queue.
+    queue: Any = task.queue
+    if queue is None or queue in rules.queues:
         return
-    unknown = UnknownNameError("queue", task.queue, rules.queues)
+    unknown = UnknownNameError("queue", str(queue), rules.queues)
     cure = "Correct the name, or add the queue to the file in [onchain_agg] workloads_file."
     if task.queue in rules.sizes:
         cure = f"It is a size of pod: write @task.heavy(size={task.queue!r}) or **route(…)."

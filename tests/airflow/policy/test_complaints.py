@@ -77,6 +77,15 @@ def test_an_unknown_queue_is_a_warning_once_a_task(parse, heard):
     assert heard == [("WARNING", UNKNOWN)]
 
 
+def test_no_queue_at_all_is_the_default_one(parse, heard):
+    bag = parse(
+        "EmptyOperator(task_id='none')", default_args="{'queue': None}", strict_queues="True"
+    )
+
+    assert read_routes(bag) == {"none": ("default", None, {})}
+    assert heard == []
+
+
 def test_in_strict_mode_an_unknown_queue_is_an_import_error(parse):
     bag = parse(LOST, strict_queues="True")
 
