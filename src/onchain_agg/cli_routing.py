@@ -12,7 +12,8 @@ import click
 from onchain_agg.command_errors import FAILED, one_line_errors
 from onchain_agg.errors import ConfigError
 from onchain_agg.integrity.facts import DagFile, TaskFacts
-from onchain_agg.integrity.reading import read_folder
+from onchain_agg.integrity.import_errors import message_of
+from onchain_agg.integrity.reading import read
 from onchain_agg.routing import pod_templates
 from onchain_agg.routing.advice import BREAK_EVEN, MIN_RUNS, POD_START, Model, Prices, advise
 from onchain_agg.routing.advice_text import advice_data, advice_text
@@ -21,12 +22,17 @@ from onchain_agg.routing.executors import Executors, executors_of
 from onchain_agg.routing.history import History
 from onchain_agg.routing.history_api import Server, read_api
 from onchain_agg.routing.history_database import read_database
-from onchain_agg.routing.recommended import recommended_settings, worker_command
+from onchain_agg.routing.recommended import finishing_time, recommended_settings, worker_command
 from onchain_agg.routing.table_text import pools_data, table_data, table_text
 from onchain_agg.routing.workload_file import configured_workloads
 from onchain_agg.settings import load_routing_options
 
 _TASK_HEADS: Row = ("dag", "task", "queue", "executor", "template", "pool")
+# Comments, so that what is printed stays a file or a script.
+_WHERE = "# Run where the scheduler runs, in its image: the paths are those of this machine."
+_STOP = """\
+# Stop its pod with SIGQUIT (preStop or stopSignal): tasks have {seconds} s to end, then they are
+# interrupted. On SIGTERM it waits for them without a limit, and the end of the grace kills them."""
 _text_or_json = click.option(
     "--format",
     "form",
@@ -52,13 +58,15 @@ def show(folder: Path | None, form: str) -> None:
         table = configured_workloads()
         click.echo(table_text(table) if form == "text" else _json(table_data(table)))
         return
-    files = read_folder(folder)
-    tasks = [task for file in files for task in file.tasks]
+    reading = read(folder)
+    tasks = [task for file in reading.files for task in file.tasks]
     if form == "json":
         click.echo(_json([_data(task) for task in tasks]))
     else:
         click.echo(aligned(_TASK_HEADS, [_row(task) for task in tasks]))
-    _tell_import_errors(files)
+    if assumption := reading.deployment.assumption:
+        click.echo(f"Note: {assumption}", err=True)
+    _tell_import_errors(reading.files)
 
 
 @routing.command("advise")
@@ -148,7 +156,11 @@ def templates(folder: Path, check: bool) -> None:  # noqa: FBT001 - click passes
 )
 @one_line_errors
 def settings(form: str) -> None:
-    """Print the options of Airflow that suit the table, each with its reason."""
+    """Print the options of Airflow that suit the table, each with its reason.
+
+    Run it where the scheduler runs, in its image: the paths are those of this machine.
+    """
+    click.echo(_WHERE)
     told = recommended_settings(configured_workloads())
     if form == "env":
         for one in told:
@@ -167,8 +179,11 @@ def settings(form: str) -> None:
 @click.argument("queue")
 @one_line_errors
 def worker(queue: str) -> None:
-    """Print the command of a Celery worker that serves QUEUE."""
-    click.echo(shlex.join(worker_command(configured_workloads().queue(queue))))
+    """Print the command of a Celery worker that serves QUEUE, and how to stop it."""
+    table = configured_workloads()
+    command = shlex.join(worker_command(table.queue(queue)))
+    click.echo(_STOP.format(seconds=finishing_time(table)))
+    click.echo(command)
 
 
 def _data(task: TaskFacts) -> dict[str, str | None]:
@@ -187,11 +202,11 @@ def _row(task: TaskFacts) -> Row:
     return (task.dag_id, task.task_id, task.queue, executor, template, task.pool)
 
 
-def _tell_import_errors(files: list[DagFile]) -> None:
+def _tell_import_errors(files: tuple[DagFile, ...]) -> None:
     """End with `FAILED` where a file could not be imported, after a line for each."""
-    told = [(file.name, error.strip().splitlines()) for file in files for error in file.errors]
-    for name, lines in told:
-        click.echo(f"Error: {name} cannot be imported: {lines[-1] if lines else '?'}", err=True)
+    told = [(file.name, message_of(error)) for file in files for error in file.errors]
+    for name, message in told:
+        click.echo(f"Error: {name} cannot be imported: {message}", err=True)
     if told:
         sys.exit(FAILED)
 

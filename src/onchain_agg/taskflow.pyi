@@ -1,9 +1,9 @@
 # Airflow makes `task.light` and `task.heavy` of provider info at run time; these are their types.
-# A test compares the arguments with Airflow's own, and queues and sizes with `workloads.yaml`.
+# A test compares the arguments with Airflow's own.
 
 from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Literal, TypedDict, Unpack, overload
+from typing import Any, TypedDict, Unpack, overload
 
 from airflow.sdk import DAG, TaskGroup
 from airflow.sdk.bases.decorator import FParams, FReturn, Task, TaskDecorator
@@ -13,11 +13,10 @@ from airflow.sdk.definitions.decorators import TaskDecoratorCollection
 from airflow.sdk.definitions.retry_policy import RetryPolicy
 from airflow.task.priority_strategy import PriorityWeightStrategy
 
+from onchain_agg.routing.workloads import QueueName, SizeName
+
 __all__ = ["task"]
 
-# A deployment may have others, so any text will do; an editor offers these.
-_Queue = Literal["default", "ingest_worker", "whale_worker", "nft_worker", "market_worker"]
-_Size = Literal["small", "memory", "cpu", "on-demand"]
 _Callbacks = TaskStateChangeCallback | Collection[TaskStateChangeCallback] | None
 
 class _Arguments(TypedDict, total=False):
@@ -93,7 +92,7 @@ class _RoutedDecorators(TaskDecoratorCollection):
 
     @overload
     def light(
-        self, *, queue: _Queue | str = ..., **arguments: Unpack[_Arguments]
+        self, *, queue: QueueName | str = ..., **arguments: Unpack[_Arguments]
     ) -> TaskDecorator: ...
     @overload
     def heavy(self, python_callable: Callable[FParams, FReturn]) -> Task[FParams, FReturn]:
@@ -107,7 +106,7 @@ class _RoutedDecorators(TaskDecoratorCollection):
 
     @overload
     def heavy(
-        self, *, size: _Size | str = ..., **arguments: Unpack[_Arguments]
+        self, *, size: SizeName | str = ..., **arguments: Unpack[_Arguments]
     ) -> TaskDecorator: ...
 
 task: _RoutedDecorators

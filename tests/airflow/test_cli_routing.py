@@ -31,6 +31,7 @@ _MADE_UP = (
     ("short_in_pod", "_PythonDecoratedOperator", "kubernetes", _PODS, "failed", 5, 50, 1),
     ("long_on_worker", "BashOperator", "whale_worker", None, "success", 30, 1, 3600),
     ("chosen", "BashOperator", "nft_worker", _PODS, "success", 30, 30, 3600),
+    ("stray", "BashOperator", "kubernetes", None, "success", 30, 1, 3600),
     ("waits", "DecoratedSensorOperator", "default", None, "success", 30, 1, 3600),
     ("deferred", "BashOperator", "default", None, "success", 30, -5, 3600),
     ("skipped", "BashOperator", "default", None, "skipped", 30, 1, 1),
@@ -77,7 +78,7 @@ def test_the_database_and_the_api_tell_the_same_history(worked):
     assert told == read_database(database, since, until)
     found = {task.task_id: task for task in told.tasks}
     names = {made_up[0] for made_up in _MADE_UP}
-    assert names & set(found) == {"short_in_pod", "long_on_worker", "chosen"}
+    assert names & set(found) == {"short_in_pod", "long_on_worker", "chosen", "stray"}
     # Beside what was made up stands what really ran.
     assert {task.queue for task in told.tasks if task.task_id not in names} >= {"default"}
     short = found["short_in_pod"]
@@ -98,6 +99,7 @@ def test_advice_is_the_same_by_either_way(worked):
     assert advice["long_on_worker"]["saves_s_per_day"] == 30 * 3600
     assert advice["short_in_pod"]["advice"] == "to workers"
     assert advice["chosen"]["advice"] == "author's choice"
+    assert (advice["stray"]["advice"], advice["stray"]["saves_s_per_day"]) == ("not routed", 0)
 
 
 def test_advice_is_text_with_the_prices_that_were_given(worked):
@@ -108,9 +110,10 @@ def test_advice_is_text_with_the_prices_that_were_given(worked):
     lines = printed.splitlines()
     assert lines[1].startswith("Start of a pod: 40.0 s (median of 145 runs). On a worker: ")
     assert lines[5].startswith("TASK ")
-    assert lines[6].split()[:4] == ["sweep.long_on_worker", "whale_worker", "default", "30"]
+    assert lines[6].split()[:4] == ["sweep.stray", "kubernetes", "default", "30"]
+    assert lines[7].split()[:4] == ["sweep.long_on_worker", "whale_worker", "default", "30"]
     # 30 hours of slots at 0.01, less 30 runs of an hour and 40 s in pods at 0.02.
-    assert lines[6].split()[-1] == "-0.31"
+    assert lines[7].split()[-1] == "-0.31"
 
 
 def test_a_stranger_is_refused_by_the_api(worked):
@@ -298,34 +301,69 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path):
 
 
 def test_the_command_of_a_queues_worker_can_be_pasted():
-    result = CliRunner().invoke(main, ["routing", "worker", "nft_worker"])
-
-    assert result.output == (
+    assert _printed("worker", "nft_worker") == (
+        "# Stop its pod with SIGQUIT (preStop or stopSignal): tasks have 60 s to end, then they "
+        "are\n# interrupted. On SIGTERM it waits for them without a limit, and the end of the "
+        "grace kills them.\n"
         "airflow celery worker --queues nft_worker --concurrency 8 --celery-hostname "
         "nft_worker@%h --without-mingle --without-gossip\n"
     )
-    assert _refused("worker", "memory", code=2) == (
-        "Error: No queue is named 'memory'. Defined: default, ingest_worker, market_worker, "
-        "nft_worker, whale_worker.\n"
-    )
 
 
-def test_settings_are_variables_with_their_reasons():
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        pytest.param(
+            "memory",
+            "'memory' is a size of pod: each task gets a pod of its own, and no worker serves it. "
+            "Name one of default, ingest_worker, whale_worker, nft_worker, market_worker.",
+            id="a size of pod",
+        ),
+        pytest.param(
+            "kubernetes",
+            "'kubernetes' is the queue of pods: each task gets a pod of its own, and no worker "
+            "serves it. Name one of default, ingest_worker, whale_worker, nft_worker, "
+            "market_worker.",
+            id="the queue of pods",
+        ),
+        pytest.param(
+            "nft-worker",
+            "No queue is named 'nft-worker'. Did you mean 'nft_worker'? Defined: default, "
+            "ingest_worker, kubernetes, market_worker, nft_worker, whale_worker.",
+            id="a name that is misspelt",
+        ),
+    ],
+)
+def test_what_has_no_worker_is_told(name, message):
+    assert _refused("worker", name, code=2) == f"Error: {message}\n"
+
+
+_WHERE = "# Run where the scheduler runs, in its image: the paths are those of this machine."
+
+
+def test_settings_are_variables_with_their_reasons(monkeypatch):
+    monkeypatch.setenv("ONCHAIN_AGG_POD_TEMPLATES", "/templates")
     told = recommended_settings(TABLE)
 
-    assert _printed("settings").splitlines() == [
-        line for one in told for line in (f"# {one.reason}", f"{one.variable}={one.value}")
+    lines = _printed("settings").splitlines()
+
+    assert lines == [
+        _WHERE,
+        *(line for one in told for line in (f"# {one.reason}", f"{one.variable}={one.value}")),
     ]
+    assert "AIRFLOW__ONCHAIN_AGG__POD_TEMPLATES=/templates" in lines
 
 
 def test_settings_are_a_file_that_airflow_can_read():
     file = configparser.ConfigParser()
 
-    file.read_string(_printed("settings", "--format", "cfg"))
+    printed = _printed("settings", "--format", "cfg")
+    file.read_string(printed)
 
     told = {(one.section, one.option): one.value for one in recommended_settings(TABLE)}
     assert told == {(section, key): file[section][key] for section, key in told}
     assert sum(len(file[section]) for section in file.sections()) == len(told)
+    assert printed.splitlines()[0] == _WHERE
 
 
 def _printed(*arguments):

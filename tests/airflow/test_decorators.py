@@ -229,8 +229,15 @@ def test_an_override_equals_writing_it_at_once(size, other, written, later):
             lambda: task.light(queue="nft_wroker"),
             UnknownNameError,
             "No queue is named 'nft_wroker'. Did you mean 'nft_worker'? Defined: default, "
-            "ingest_worker, market_worker, nft_worker, whale_worker.",
+            "ingest_worker, kubernetes, market_worker, nft_worker, whale_worker.",
             id="unknown queue",
+        ),
+        pytest.param(
+            lambda: task.light(queue="kuberntes"),
+            UnknownNameError,
+            "No queue is named 'kuberntes'. Did you mean 'kubernetes'? Defined: default, "
+            "ingest_worker, kubernetes, market_worker, nft_worker, whale_worker.",
+            id="unknown queue that was to be the one of pods",
         ),
         pytest.param(
             lambda: task.heavy(size="memori"),
@@ -273,6 +280,13 @@ def test_an_override_equals_writing_it_at_once(size, other, written, later):
             "@task.heavy runs in a pod and takes no queue, but queue is 'nft_worker'. Write "
             f"@task.light(queue=…) for a Celery queue, or size=… with one of {SIZES}.",
             id="heavy on a queue",
+        ),
+        pytest.param(
+            lambda: task.heavy(queue="kubernetes", size="memory"),
+            ConfigError,
+            "@task.heavy takes no queue, but queue is 'kubernetes'. Drop queue: every size runs on "
+            "it.",
+            id="heavy on the queue of pods",
         ),
         pytest.param(
             lambda: task.heavy(size=3),

@@ -3,6 +3,7 @@
 import ast
 import inspect
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 from airflow.providers.standard.operators.python import PythonOperator
@@ -10,7 +11,9 @@ from airflow.sdk import BaseOperator, task
 from mypy import api as mypy
 
 from onchain_agg import taskflow
+from onchain_agg.routing.placement import route
 from onchain_agg.routing.workload_file import PACKAGED, load_workloads
+from onchain_agg.routing.workloads import QueueName, SizeName
 
 pytestmark = pytest.mark.airflow
 
@@ -23,24 +26,30 @@ def test_taskflow_is_airflows_own_task():
 
 
 def _stub_names(name):
-    """Return the fields of a class, or the values of a Literal, of the stub."""
+    """Return the fields of a class of the stub."""
     for node in ast.parse(STUB.read_text()).body:
         if isinstance(node, ast.ClassDef) and node.name == name:
             return {f.target.id for f in node.body if isinstance(f, ast.AnnAssign)}
-        if isinstance(node, ast.Assign) and node.targets[0].id == name:
-            return set(ast.literal_eval(node.value.slice))
     raise AssertionError(name)
 
 
-def test_the_stub_has_the_arguments_of_airflow_and_the_names_of_the_table():
+def test_the_stub_has_the_arguments_of_airflow():
     operator = set(inspect.signature(BaseOperator.__init__).parameters) - {"self", "kwargs"}
     function = set(inspect.signature(PythonOperator.__init__).parameters)
     function -= {"self", "kwargs", "python_callable", "op_args", "op_kwargs"}
 
-    table = load_workloads(PACKAGED)
     assert _stub_names("_Arguments") | {"queue"} == operator | function
-    assert _stub_names("_Queue") == set(table.queues)
-    assert _stub_names("_Size") == set(table.sizes)
+
+
+def test_an_editor_offers_the_names_of_the_table():
+    table = load_workloads(PACKAGED)
+
+    assert get_args(QueueName) == tuple(table.queues)
+    assert get_args(SizeName) == tuple(table.sizes)
+    assert set(get_args(get_type_hints(route)["name"])) == {QueueName, SizeName, str}
+    stub = STUB.read_text()
+    assert "*, queue: QueueName | str = ...," in stub
+    assert "*, size: SizeName | str = ...," in stub
 
 
 GOOD = """

@@ -100,16 +100,9 @@ def test_a_pod_on_spot_nodes_ends_within_their_notice_and_gets_its_sigterm(size)
     assert pod["metadata"].get("annotations") == undisturbed
 
 
-def test_a_grace_longer_than_the_notice_of_spot_nodes_is_refused():
+def test_a_pod_has_the_grace_of_the_table():
     table = replace(TABLE, grace=timedelta(minutes=3))
 
-    with pytest.raises(ConfigError) as error:
-        pod_templates.rendered(table.size("memory"), table)
-
-    assert str(error.value) == (
-        "Size 'memory' runs on spot nodes (spot-memory), which go 120 s after their notice, but "
-        "grace is 180s. Set grace to 100s or less in the workloads file."
-    )
     on_demand = yaml.safe_load(pod_templates.rendered(table.size("on-demand"), table))
     assert on_demand["spec"]["terminationGracePeriodSeconds"] == 180
 

@@ -21,8 +21,9 @@ What moving a task saves on a day with ``n`` runs:
   for the second. It is below 0 where a move costs money.
 
 Not judged are tasks with too few runs, and those whose author named another executor than the
-queue's. Memory is no part of the model: a short task that no worker can hold belongs in a pod,
-whatever is said here.
+queue's. One of ``queue="kubernetes"`` that has no executor of its own went to the default one,
+which starts no pods: to move it saves nothing, its route is what must be repaired. Memory is no
+part of the model: a short task that no worker can hold belongs in a pod, whatever is said here.
 
 Knows neither Airflow nor SQL: `onchain_agg.routing.history` is all that it reads.
 """
@@ -57,6 +58,7 @@ _HOUR = timedelta(hours=1)
 class Verdict(StrEnum):
     """What is said about a task."""
 
+    NOT_ROUTED = "not routed"
     TO_WORKERS = "to workers"
     STAYS = "stays"
     TO_POD = "to a pod"
@@ -130,7 +132,7 @@ class Advice:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """All advice, what saves most first, and the starts that it is based on."""
+    """All advice and the starts that it is based on; first what is not routed, then by savings."""
 
     pod: Start
     worker: Start
@@ -138,6 +140,10 @@ class Report:
     stays_from: timedelta
     stays_to: timedelta
     advice: tuple[Advice, ...]
+
+    def count(self, verdict: Verdict) -> int:
+        """Return how many tasks *verdict* is said about."""
+        return sum(one.verdict is verdict for one in self.advice)
 
     def saved(self, verdict: Verdict) -> timedelta:
         """Return the time a day that all moves of *verdict* save."""
@@ -163,8 +169,12 @@ def advise(history: History, model: Model) -> Report:
         stays_from=break_even * (1 - BAND),
         stays_to=break_even * (1 + BAND),
         # Stable: what saves nothing keeps the order of its names.
-        advice=tuple(sorted(advice, key=lambda one: one.saves, reverse=True)),
+        advice=tuple(sorted(advice, key=_urgency, reverse=True)),
     )
+
+
+def _urgency(one: Advice) -> tuple[bool, timedelta]:
+    return one.verdict is Verdict.NOT_ROUTED, one.saves
 
 
 def _start(waits: Sequence[Wait], assumed: timedelta) -> Start:
@@ -197,26 +207,26 @@ class _Side(StrEnum):
     POD = "pod"
 
 
-def _side(task: TaskHistory, executors: Executors) -> _Side | None:
-    """Return where *task* ran, None where its author chose the executor against the queue."""
+def _side(task: TaskHistory, executors: Executors) -> _Side | Verdict:
+    """Return where *task* ran, or what is said of one that did not run where its queue says."""
     kind = executors.kind(task.executor)
     if task.queue == KUBERNETES_QUEUE:
         if kind == executors.pods:
             return _Side.POD
-        # Where the pods' executor is not configured, such a task falls to the default one.
-        return _Side.WORKER if task.executor is None else None
+        # The policy names no other executor for this queue, so one that is named is the author's.
+        return Verdict.NOT_ROUTED if task.executor is None else Verdict.AUTHORS_CHOICE
     if task.executor is None:
         only_pods = executors.starts_pods and kind == executors.pods
         return _Side.POD if only_pods else _Side.WORKER
     # The policy names Celery where it is not the default.
-    return _Side.WORKER if kind == CELERY else None
+    return _Side.WORKER if kind == CELERY else Verdict.AUTHORS_CHOICE
 
 
 def _verdict(
-    task: TaskHistory, model: Model, side: _Side | None, pod: timedelta, worker: timedelta
+    task: TaskHistory, model: Model, side: _Side | Verdict, pod: timedelta, worker: timedelta
 ) -> Verdict:
-    if side is None:
-        return Verdict.AUTHORS_CHOICE
+    if isinstance(side, Verdict):
+        return side
     if task.duration_p50 is None or task.succeeded < MIN_RUNS:
         return Verdict.TOO_FEW_RUNS
     break_even = pod * model.break_even

@@ -15,6 +15,10 @@ _MOVES = {
     Verdict.TO_WORKERS: "to workers: a Celery queue",
     Verdict.TO_POD: 'to a pod: queue="kubernetes"',
 }
+_NOT_ROUTED = """\
+Not routed: {count} with queue="kubernetes" went to the default executor. Either the policy did not
+run where the DAG is parsed: install onchain-agg in the dag-processor. Or [core] executor lacks what
+[onchain_agg] kubernetes_executor names: add it. `onchain-agg check` tells which."""
 
 
 def advice_text(history: History, report: Report) -> str:
@@ -76,6 +80,9 @@ def _row(one: Advice, *, priced: bool) -> Row:
 
 def _total(report: Report) -> list[str]:
     lines = []
+    if count := report.count(Verdict.NOT_ROUTED):
+        tasks = "1 task" if count == 1 else f"{count:,} tasks"
+        lines.append(_NOT_ROUTED.format(count=tasks))
     if saved := report.saved(Verdict.TO_WORKERS):
         lines.append(f"To workers: {_shown(saved)} a day less of waiting for pods and of pods.")
     if saved := report.saved(Verdict.TO_POD):

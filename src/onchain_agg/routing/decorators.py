@@ -20,7 +20,7 @@ from airflow.sdk.bases.decorator import (
 from airflow.sdk.bases.operator import BaseOperator
 
 from onchain_agg.errors import ConfigError
-from onchain_agg.routing.placement import arguments
+from onchain_agg.routing.placement import placed
 from onchain_agg.routing.workload_file import configured_workloads
 from onchain_agg.routing.workloads import KUBERNETES_QUEUE, CeleryQueue, PodSize
 
@@ -122,6 +122,11 @@ def _light_workload(written: Mapping[str, Any]) -> CeleryQueue:
 
 def _heavy_workload(written: Mapping[str, Any]) -> PodSize:
     table = configured_workloads()
+    if written.get("queue") == KUBERNETES_QUEUE:
+        raise ConfigError(
+            f"@task.heavy takes no queue, but queue is {KUBERNETES_QUEUE!r}. Drop queue: every "
+            "size runs on it."
+        )
     if "queue" in written:
         raise ConfigError(
             f"@task.heavy runs in a pod and takes no queue, but queue is {written['queue']!r}. "
@@ -199,13 +204,5 @@ def _decorated(
 
 def _placed(kind: _Kind, written: Mapping[str, Any]) -> dict[str, Any]:
     """Return the operator's arguments: those of the route, with what was *written* over them."""
-    route = arguments(kind.workload(written))
-    placed = {**route, **written}
-    placed.pop("size", None)
-    if "executor_config" in route:
-        # A pod_override of the author's must not lose the template of the size.
-        placed["executor_config"] = {
-            **route["executor_config"],
-            **(written.get("executor_config") or {}),
-        }
-    return placed
+    chosen = {name: value for name, value in written.items() if name != "size"}
+    return placed(kind.workload(written), chosen)

@@ -6,7 +6,7 @@ Knows no Airflow: a history may be another deployment's.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-CELERY, KUBERNETES = "CeleryExecutor", "KubernetesExecutor"
+CELERY, KUBERNETES, LOCAL = "CeleryExecutor", "KubernetesExecutor", "LocalExecutor"
 
 
 @dataclass(frozen=True, kw_only=True)

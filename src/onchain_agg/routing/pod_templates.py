@@ -4,7 +4,6 @@ Knows no Airflow and no Kubernetes client: a template is text, and what reads it
 """
 
 from collections.abc import Mapping
-from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,23 +13,10 @@ import yaml
 from onchain_agg.errors import ConfigError
 from onchain_agg.routing.workloads import PodSize, Workloads
 
-# A spot node gives 120 s of notice; the rest is for the notice to become a SIGTERM.
-_MOST_GRACE_ON_SPOT = timedelta(seconds=100)
-
 
 def rendered(size: PodSize, table: Workloads) -> str:
-    """Return the YAML of the pod template of *size*.
-
-    Raises:
-        ConfigError: Its nodes are spot ones, and the table's grace is longer than their notice.
-    """
+    """Return the YAML of the pod template of *size*."""
     on_spot = table.node_groups[size.node_group].capacity == "spot"
-    if on_spot and table.grace > _MOST_GRACE_ON_SPOT:
-        raise ConfigError(
-            f"Size {size.name!r} runs on spot nodes ({size.node_group}), which go 120 s after "
-            f"their notice, but grace is {table.grace.total_seconds():.0f}s. Set grace to 100s or "
-            "less in the workloads file."
-        )
     return _TEMPLATE.format(
         size=size.name,
         # A pod's name has no _, which a size's may have.
@@ -50,7 +36,7 @@ def write(folder: Path, table: Workloads) -> list[Path]:
     """Write the template of every size into *folder*, and return their paths.
 
     Raises:
-        ConfigError: As `rendered`, and nothing is written then; or the folder cannot be written.
+        ConfigError: The folder cannot be written.
     """
     texts = _texts(folder, table)
     try:
@@ -63,11 +49,7 @@ def write(folder: Path, table: Workloads) -> list[Path]:
 
 
 def drift(folder: Path, table: Workloads) -> list[str]:
-    """Return a sentence with cure for each file of *folder* that is not what the table says.
-
-    Raises:
-        ConfigError: As `rendered`.
-    """
+    """Return a sentence with cure for each file of *folder* that is not what the table says."""
     texts = _texts(folder, table)
     faults = {
         path: f"{path} belongs to no size of pod. Remove it, or add the size to the workloads file."

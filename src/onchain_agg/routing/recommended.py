@@ -5,6 +5,7 @@ Deployments and the local Airflow take it from here. Knows no Airflow.
 
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 from onchain_agg.routing.placement import template_path
 from onchain_agg.routing.workloads import CeleryQueue, Workloads
@@ -116,11 +117,18 @@ def _celery(table: Workloads) -> tuple[Setting, ...]:
 
 def _kubernetes(table: Workloads) -> tuple[Setting, ...]:
     section = "kubernetes_executor"
+    template = template_path(table.size(table.default_size))
     return (
+        Setting(
+            "onchain_agg",
+            "pod_templates",
+            str(Path(template).parent),
+            "Where the scheduler reads the templates; tasks name them by this path.",
+        ),
         Setting(
             section,
             "pod_template_file",
-            template_path(table.size(table.default_size)),
+            template,
             "KubernetesExecutor starts no pod without one.",
         ),
         Setting(

@@ -1,8 +1,9 @@
 """``workloads.yaml`` → the table: read, laid over one another, checked; a fault has its line."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,8 +32,26 @@ _KINDS: Mapping[str, type[CeleryQueue] | type[PodSize]] = {
     "celery": CeleryQueue,
     "kubernetes": PodSize,
 }
-# As Kubernetes takes a label's value, which a node group's name becomes.
-_NAME = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?")
+# A spot node gives 120 s of notice; the rest is for the notice to become a SIGTERM.
+_MOST_GRACE_ON_SPOT = timedelta(seconds=100)
+
+
+@dataclass(frozen=True)
+class _Form:
+    """What a name may look like, in a pattern and in words."""
+
+    pattern: re.Pattern[str]
+    words: str
+
+
+# As Kubernetes takes a label's value, which a node group's name becomes; a size's becomes a pod's.
+_LABEL = _Form(
+    re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?"), "63 small letters, digits, - and _"
+)
+# Also what Airflow 2 has called its queues and pools. A worker's --queues splits at a comma.
+_FREE = _Form(
+    re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"), "63 letters, digits, -, _ and ."
+)
 _Model = TypeVar("_Model", bound=Entry)
 
 
@@ -118,10 +137,11 @@ def _table(told: Mapping[str, Any], blame: _Blame) -> Workloads:
             )
         if name not in told:
             raise blame.error((name,), "this section is missing. Add it.")
-    pools = _entries(blame, "pools", told, Pool)
-    groups = _entries(blame, "node_groups", told, NodeGroup)
+    pools = _entries(blame, "pools", told, Pool, _FREE)
+    groups = _entries(blame, "node_groups", told, NodeGroup, _LABEL)
     workloads = [
-        _workload(blame, name, value) for name, value in _names(blame, "workloads", told).items()
+        _workload(blame, name, value)
+        for name, value in _names(blame, "workloads", told, _FREE).items()
     ]
     for workload in workloads:
         _check_references(blame, workload, pools, groups)
@@ -130,38 +150,60 @@ def _table(told: Mapping[str, Any], blame: _Blame) -> Workloads:
     if told["default_size"] not in sizes:
         unknown = UnknownNameError("size of pod", str(told["default_size"]), sizes)
         raise blame.error(("default_size",), str(unknown))
-    try:
-        grace = duration(told["grace"])
-    except ValueError as error:
-        raise blame.error(("grace",), f"{error}. It is {told['grace']!r}.") from None
     return Workloads(
         queues={one.name: one for one in workloads if isinstance(one, CeleryQueue)},
         sizes=sizes,
         pools=pools,
         node_groups=groups,
         default_size=told["default_size"],
-        grace=grace,
+        grace=_grace(blame, told["grace"], workloads, groups),
     )
 
 
-def _names(blame: _Blame, section: str, told: Mapping[str, Any]) -> dict[str, Any]:
+def _grace(
+    blame: _Blame,
+    told: Any,
+    workloads: Iterable[CeleryQueue | PodSize],
+    groups: Mapping[str, NodeGroup],
+) -> timedelta:
+    try:
+        grace = duration(told)
+    except ValueError as error:
+        raise blame.error(("grace",), f"{error}. It is {told!r}.") from None
+    for workload in workloads:
+        on_spot = groups[workload.node_group].capacity == "spot"
+        if on_spot and grace > _MOST_GRACE_ON_SPOT:
+            raise blame.error(
+                ("grace",),
+                f"{workload.name!r} runs on spot nodes ({workload.node_group}), which go 120 s "
+                f"after their notice. Write 100s or less. It is {told!r}.",
+            )
+    return grace
+
+
+def _names(blame: _Blame, section: str, told: Mapping[str, Any], form: _Form) -> dict[str, Any]:
     entries = told[section]
     if not isinstance(entries, dict):
         raise blame.error((section,), f"write a table of entries by name. It is {entries!r}.")
     for name in entries:
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise blame.error(
-                (section, str(name)),
-                "write a name of up to 63 small letters, digits, - and _, in quotes where YAML "
-                "takes it for something else.",
-            )
+        _check_name(blame, (section, name), form)
     return entries
 
 
+def _check_name(blame: _Blame, place: tuple[str, Any], form: _Form) -> None:
+    section, name = place
+    if not isinstance(name, str) or not form.pattern.fullmatch(name):
+        raise blame.error(
+            (section, str(name)),
+            f"write a name of up to {form.words}, that starts and ends with a letter or digit, in "
+            "quotes where YAML takes it for something else.",
+        )
+
+
 def _entries(
-    blame: _Blame, section: str, told: Mapping[str, Any], model: type[_Model]
+    blame: _Blame, section: str, told: Mapping[str, Any], model: type[_Model], form: _Form
 ) -> dict[str, _Model]:
-    named = _names(blame, section, told)
+    named = _names(blame, section, told, form)
     return {name: blame.read(model, (section, name), value) for name, value in named.items()}
 
 
@@ -181,6 +223,8 @@ def _workload(blame: _Blame, name: str, value: Any) -> CeleryQueue | PodSize:
         raise blame.error(
             (*place, "executor"), f"{hint}Write celery or kubernetes. It is {executor!r}."
         )
+    if _KINDS[executor] is PodSize:
+        _check_name(blame, ("workloads", name), _LABEL)
     return blame.read(_KINDS[executor], place, value, name=name)
 
 

@@ -11,7 +11,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from onchain_agg.errors import UnknownNameError
+from onchain_agg.errors import ConfigError, UnknownNameError
+
+# What editors offer: the names of the packaged table. A deployment may have others.
+QueueName = Literal["default", "ingest_worker", "whale_worker", "nft_worker", "market_worker"]
+SizeName = Literal["small", "memory", "cpu", "on-demand"]
 
 KUBERNETES_QUEUE = "kubernetes"
 DEFAULT_POOL = "default_pool"
@@ -31,10 +35,34 @@ def duration(value: Any) -> timedelta:
     return timedelta(seconds=int(found[1]) * _UNITS[found[2]])
 
 
+def _written(pattern: str, example: str) -> BeforeValidator:
+    """Return the check of text, which says *example* where the text does not fit *pattern*."""
+
+    def check(value: Any) -> str:
+        if not isinstance(value, str) or not re.fullmatch(pattern, value):
+            raise ValueError(f"write {example}")
+        return value
+
+    return BeforeValidator(check)
+
+
+def _cpus(value: Any) -> Any:
+    # YAML takes the 2 of `cpu: 2` for a number, and nobody means another thing by it.
+    return str(value) if type(value) is int else value
+
+
 Duration = Annotated[timedelta, BeforeValidator(duration)]
 Count = Annotated[int, Field(ge=1, strict=True)]
-Cpu = Annotated[str, Field(pattern=r"^([1-9]\d*|[1-9]\d*m)$")]
-Bytes = Annotated[str, Field(pattern=r"^[1-9]\d*[MGT]i$")]
+# The last validator is the first to run.
+Cpu = Annotated[str, _written(r"[1-9]\d*m?", "CPUs such as 500m or 2"), BeforeValidator(_cpus)]
+Bytes = Annotated[str, _written(r"[1-9]\d*[MGT]i", "a size such as 24Gi")]
+FileName = Annotated[
+    str,
+    _written(
+        r"[a-z0-9][a-z0-9.-]*\.yaml",
+        "a file name such as memory.yaml, without capitals or folders",
+    ),
+]
 
 
 class Entry(BaseModel):
@@ -104,7 +132,7 @@ class PodSize(Workload):
     """A size of pod: its template's file name, and what the pod asks for."""
 
     executor: Literal["kubernetes"]
-    pod_template: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*\.yaml$")]
+    pod_template: FileName
     cpu: Cpu
     memory: Bytes
     disk: Bytes
@@ -134,11 +162,18 @@ class Workloads:
         """Return the Celery queue *name*.
 
         Raises:
+            ConfigError: It is for pods.
             UnknownNameError: There is none; lists those that there are.
         """
-        if name not in self.queues:
-            raise UnknownNameError("queue", name, self.queues)
-        return self.queues[name]
+        if name in self.queues:
+            return self.queues[name]
+        if name == KUBERNETES_QUEUE or name in self.sizes:
+            what = "the queue of pods" if name == KUBERNETES_QUEUE else "a size of pod"
+            raise ConfigError(
+                f"{name!r} is {what}: each task gets a pod of its own, and no worker serves it. "
+                f"Name one of {', '.join(self.queues)}."
+            )
+        raise UnknownNameError("queue", name, self.queue_names)
 
     def size(self, name: str) -> PodSize:
         """Return the size of pod *name*.

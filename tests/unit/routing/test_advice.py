@@ -124,8 +124,27 @@ def test_celery_by_name_is_a_worker_where_another_executor_is_the_default():
     assert _verdict(replace(_lasting(LIGHT, 3600), executor=celery), model) is Verdict.TO_POD
 
 
-def test_a_pod_task_that_fell_to_the_default_executor_ran_on_a_worker():
-    assert _verdict(replace(_lasting(HEAVY, 3600), executor=None)) is Verdict.TO_POD
+@pytest.mark.parametrize("default", ["CeleryExecutor", "LocalExecutor"])
+@pytest.mark.parametrize("runs", [1, 700])
+def test_a_pod_task_that_went_to_the_default_executor_was_not_routed(default, runs):
+    model = Model(
+        executors=Executors(default=default), prices=Prices(slot_hour=0.01, pod_hour=0.09)
+    )
+    stray = replace(_lasting(HEAVY, 3600), task_id="stray", executor=None, runs=runs)
+
+    report = _report(_lasting(LIGHT, 3600), stray, model=model)
+
+    first, second = report.advice
+    assert (first.task.task_id, first.verdict) == ("stray", Verdict.NOT_ROUTED)
+    assert (first.saves, first.money) == (timedelta(0), None)
+    assert second.verdict is Verdict.TO_POD
+    assert (report.count(Verdict.NOT_ROUTED), report.count(Verdict.TO_WORKERS)) == (1, 0)
+
+
+def test_a_pod_task_of_the_default_executor_is_routed_where_that_one_starts_pods():
+    model = Model(executors=Executors(default="KubernetesExecutor"))
+
+    assert _verdict(replace(_lasting(HEAVY, 1), executor=None), model) is Verdict.TO_WORKERS
 
 
 def test_where_every_task_gets_a_pod_a_task_of_any_queue_is_judged_as_one():
@@ -200,7 +219,7 @@ _TASKS = st.builds(
     lambda task, runs, failed, duration: replace(
         task, runs=runs, failed=min(failed, runs), duration_p50=duration
     ),
-    st.sampled_from([LIGHT, HEAVY]),
+    st.sampled_from([LIGHT, HEAVY, replace(HEAVY, executor=None)]),
     st.integers(min_value=1, max_value=10_000),
     st.integers(min_value=0, max_value=100),
     st.none() | _SECONDS,
@@ -222,9 +241,8 @@ def test_no_move_costs_time_and_only_a_move_saves_any(tasks, waits):
     assert len(report.advice) == len(tasks)
     assert all(one.saves >= timedelta(0) for one in report.advice)
     assert all(one.verdict in moves for one in report.advice if one.saves)
-    assert [one.saves for one in report.advice] == sorted(
-        (one.saves for one in report.advice), reverse=True
-    )
+    order = [(one.verdict is Verdict.NOT_ROUTED, one.saves) for one in report.advice]
+    assert order == sorted(order, reverse=True)
 
 
 @given(st.sampled_from([LIGHT, HEAVY]), _WAITS, _SECONDS, _SECONDS)

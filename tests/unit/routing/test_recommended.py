@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from celery.utils.nodenames import host_format, nodesplit
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -35,6 +36,7 @@ def test_the_packaged_table_leads_to_these_settings(monkeypatch):
         "core.default_pool_task_slot_count": "352",
         "celery.celery_config_options": "onchain_agg.routing.celery_config.CELERY_CONFIG",
         "celery_broker_transport_options.visibility_timeout": "4200",
+        "onchain_agg.pod_templates": "/opt/airflow/pod_templates",
         "kubernetes_executor.pod_template_file": "/opt/airflow/pod_templates/small.yaml",
         "kubernetes_executor.delete_worker_pods_on_failure": "True",
         "kubernetes_executor.task_publish_max_retries": "5",
@@ -92,6 +94,16 @@ def test_a_queues_worker_serves_it_alone_under_its_name():
         *("airflow", "celery", "worker", "--queues", "nft_worker", "--concurrency", "8"),
         *("--celery-hostname", "nft_worker@%h", "--without-mingle", "--without-gossip"),
     )
+
+
+def test_the_worker_of_a_queue_with_capitals_and_dots_has_a_name_that_celery_takes():
+    queue = _TABLE.queue("default").model_copy(update={"name": "ETL.high"})
+
+    name = worker_command(queue)[worker_command(queue).index("--celery-hostname") + 1]
+
+    assert name == "ETL.high@%h"
+    assert host_format(name, host="node.example") == "ETL.high@node.example"
+    assert nodesplit("ETL.high@node.example") == ["ETL.high", "node.example"]
 
 
 def test_a_worker_may_serve_several_queues():

@@ -92,6 +92,35 @@ def test_a_report_without_moves_says_so():
     assert lines[-1] == "No task is on the wrong side."
 
 
+def test_tasks_that_were_not_routed_come_first_and_say_what_to_repair():
+    stray = replace(SHORT_POD, executor=None, duration_p50=600 * SECOND)
+    history = ordered(SINCE, HISTORY.until, [LIGHT, stray], [])
+
+    lines = _squeezed(advice_text(history, advise(history, Model()))).splitlines()
+
+    assert lines[6] == (
+        "whales.label kubernetes default 700 10.0 min 5.0 s 40.0 s 1.5 min 1.0% not routed -"
+    )
+    assert " ".join(lines[9:]) == (
+        'Not routed: 1 task with queue="kubernetes" went to the default executor. Either the '
+        "policy did not run where the DAG is parsed: install onchain-agg in the dag-processor. Or "
+        "[core] executor lacks what [onchain_agg] kubernetes_executor names: add it. `onchain-agg "
+        "check` tells which. To pods: 16.7 h a day of worker slots free for other tasks."
+    )
+    data = advice_data(history, advise(history, Model()))["tasks"][0]
+    assert (data["task_id"], data["advice"], data["saves_s_per_day"]) == ("label", "not routed", 0)
+
+
+def test_a_report_of_one_task_that_was_not_routed_does_not_call_all_well():
+    strays = [replace(NEW, queue="kubernetes", task_id=name) for name in ("a", "b")]
+    history = ordered(SINCE, HISTORY.until, strays, [])
+
+    text = advice_text(history, advise(history, Model()))
+
+    assert 'Not routed: 2 tasks with queue="kubernetes" went to the default executor.' in text
+    assert "No task is on the wrong side." not in text
+
+
 def test_the_data_of_a_report_is_in_seconds():
     data = advice_data(HISTORY, advise(HISTORY, Model(prices=PRICES)))
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onchain_agg.errors import ConfigError, UnknownNameError
-from onchain_agg.routing.placement import arguments, route
+from onchain_agg.routing.placement import placed, route
 from onchain_agg.routing.workload_file import PACKAGED, configured_workloads, load_workloads
 from onchain_agg.routing.workloads import duration
 
@@ -70,7 +70,7 @@ def test_one_entry_adds_a_queue(own):
     )
 
     assert table.queue_names[-2:] == ("audit_worker", "kubernetes")
-    assert arguments(table.queue("audit_worker")) == {
+    assert placed(table.queue("audit_worker"), {}) == {
         "queue": "audit_worker",
         "pool": "default_pool",
         "pool_slots": 1,
@@ -140,9 +140,32 @@ def test_one_entry_adds_a_queue(own):
         pytest.param(
             "workloads:\n  y: {timeout: 1h}\n  Nft Worker: {timeout: 1h}\n",
             3,
-            "workloads.Nft Worker: write a name of up to 63 small letters, digits, - and _, in "
-            "quotes where YAML takes it for something else.",
+            "workloads.Nft Worker: write a name of up to 63 letters, digits, -, _ and ., that "
+            "starts and ends with a letter or digit, in quotes where YAML takes it for something "
+            "else.",
             id="no name",
+        ),
+        pytest.param(
+            "workloads:\n  ETL,high: {executor: celery}\n",
+            2,
+            "workloads.ETL,high: write a name of up to 63 letters, digits, -, _ and ., that starts "
+            "and ends with a letter or digit, in quotes where YAML takes it for something else.",
+            id="a name that --queues splits",
+        ),
+        pytest.param(
+            "workloads:\n  Huge: {executor: kubernetes}\n",
+            2,
+            "workloads.Huge: write a name of up to 63 small letters, digits, - and _, that starts "
+            "and ends with a letter or digit, in quotes where YAML takes it for something else.",
+            id="a size with a capital",
+        ),
+        pytest.param(
+            "node_groups:\n  Spot: {capacity: spot}\n",
+            2,
+            "node_groups.Spot: write a name of up to 63 small letters, digits, - and _, that "
+            "starts and ends with a letter or digit, in quotes where YAML takes it for something "
+            "else.",
+            id="a node group with a capital",
         ),
         pytest.param(
             "workloads:\n  nft_worker:\n",
@@ -214,9 +237,47 @@ def test_one_entry_adds_a_queue(own):
         pytest.param(
             "workloads:\n  memory: {pod_template: ../small.yaml}\n",
             2,
-            "workloads.memory.pod_template: string should match pattern "
-            "'^[a-z0-9][a-z0-9.-]*\\.yaml$'. It is '../small.yaml'.",
+            "workloads.memory.pod_template: write a file name such as memory.yaml, without "
+            "capitals or folders. It is '../small.yaml'.",
             id="a template that is no file name",
+        ),
+        pytest.param(
+            "workloads:\n  memory:\n    memory: 24G\n",
+            3,
+            "workloads.memory.memory: write a size such as 24Gi. It is '24G'.",
+            id="memory in another unit",
+        ),
+        pytest.param(
+            "workloads:\n  memory:\n    disk: 50\n",
+            3,
+            "workloads.memory.disk: write a size such as 24Gi. It is 50.",
+            id="disk without a unit",
+        ),
+        pytest.param(
+            "workloads:\n  memory: {cpu: 0.5}\n",
+            2,
+            "workloads.memory.cpu: write CPUs such as 500m or 2. It is 0.5.",
+            id="half a CPU",
+        ),
+        pytest.param(
+            "workloads:\n  memory: {cpu: yes}\n",
+            2,
+            "workloads.memory.cpu: write CPUs such as 500m or 2. It is True.",
+            id="CPUs as a truth",
+        ),
+        pytest.param(
+            "\ngrace: 101s\n",
+            2,
+            "grace: 'default' runs on spot nodes (workers), which go 120 s after their notice. "
+            "Write 100s or less. It is '101s'.",
+            id="a grace longer than the notice of a worker's spot nodes",
+        ),
+        pytest.param(
+            "grace: 3m\nnode_groups:\n  workers: {capacity: on-demand}\n",
+            1,
+            "grace: 'small' runs on spot nodes (spot-small), which go 120 s after their notice. "
+            "Write 100s or less. It is '3m'.",
+            id="a grace longer than the notice of a pod's spot nodes",
         ),
         pytest.param(
             "workloads: {nft_worker: {retries: 1}\n",
@@ -231,6 +292,29 @@ def test_a_fault_names_file_line_field_and_cure(own, tmp_path, text, line, messa
         own(text)
 
     assert str(error.value) == f"{tmp_path / 'own.yaml'}, line {line}: {message}"
+
+
+@pytest.mark.parametrize("name", ["ETL", "etl.high", "Etl_v2-b", "7", "a" * 63])
+def test_a_queue_and_a_pool_keep_their_names_of_airflow_2(own, name):
+    table = own(
+        f"pools:\n  '{name}': {{slots: 2, description: Ours.}}\n"
+        f"workloads:\n  '{name}': {{executor: celery, timeout: 5m, retries: 1, retry_delay: 10s,\n"
+        f"    pool: '{name}', concurrency: 2, autoscale: {{min: 0, max: 1}}, node_group: core}}\n"
+    )
+
+    arguments = placed(table.queue(name), {})
+    assert (arguments["queue"], arguments["pool"]) == (name, name)
+
+
+def test_cpus_may_be_written_as_a_number(own):
+    assert own("workloads:\n  memory: {cpu: 4}\n").size("memory").cpu == "4"
+
+
+def test_a_grace_may_be_longer_where_no_node_is_a_spot_one(own):
+    groups = ("workers", "spot-small", "spot-memory", "spot-cpu")
+    text = "".join(f"  {name}: {{capacity: on-demand}}\n" for name in groups)
+
+    assert own(f"grace: 3m\nnode_groups:\n{text}").grace == timedelta(minutes=3)
 
 
 def test_a_file_without_a_table_is_refused(own, tmp_path):
@@ -263,6 +347,10 @@ def test_a_route_gives_the_arguments_of_an_operator(configured, tmp_path):
         "retry_delay": timedelta(minutes=2),
         "executor_config": {"pod_template_file": str(tmp_path / "memory.yaml")},
     }
+    assert route("memory", executor_config={"pod_override": "own"})["executor_config"] == {
+        "pod_template_file": str(tmp_path / "memory.yaml"),
+        "pod_override": "own",
+    }
     assert route("ingest_worker")["queue"] == "ingest_worker"
     assert "executor_config" not in route("ingest_worker")
 
@@ -277,7 +365,7 @@ def test_an_unknown_route_offers_what_was_meant(configured):
         "No queue or size of pod is named 'memroy'. Did you mean 'memory'? Defined: cpu, default, "
         "ingest_worker, market_worker, memory, nft_worker, on-demand, small, whale_worker."
     )
-    with pytest.raises(UnknownNameError, match="No queue is named 'memory'"):
+    with pytest.raises(ConfigError, match="'memory' is a size of pod: each task gets a pod"):
         configured_workloads().queue("memory")
     with pytest.raises(UnknownNameError, match="No size of pod is named 'default'"):
         configured_workloads().size("default")
