@@ -125,7 +125,6 @@ def _options(site: Site, metadata: str) -> dict[str, str]:
         "DAG_PROCESSOR__REFRESH_INTERVAL": look_again,
         "DAG_PROCESSOR__PARSING_PROCESSES": "1",
         "LOGGING__BASE_LOG_FOLDER": str(site.logs),
-        "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2" if site.quick else "1",
         # On a busy machine the server's first answers take longer than the default of 5 s.
         "WORKERS__EXECUTION_API_TIMEOUT": "60",
     }

@@ -162,6 +162,12 @@ def _all_tasks() -> tuple[Setting, ...]:
         ),
         Setting(
             "scheduler",
+            "scheduler_idle_sleep_time",
+            "0.2",
+            "A run of one short task takes 0.4 s instead of 2 s, for a twentieth of a core.",
+        ),
+        Setting(
+            "scheduler",
             "task_queued_timeout",
             "1800",
             "A task's token expires after it too, and a spot node may take minutes to come.",

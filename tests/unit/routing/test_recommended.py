@@ -42,6 +42,7 @@ def test_the_packaged_table_leads_to_these_settings(monkeypatch):
         "kubernetes_executor.task_publish_max_retries": "5",
         "kubernetes_executor.worker_pods_creation_batch_size": "8",
         "workers.min_heartbeat_interval": "1",
+        "scheduler.scheduler_idle_sleep_time": "0.2",
         "scheduler.task_queued_timeout": "1800",
         "scheduler.task_instance_heartbeat_timeout": "120",
         "dag_processor.refresh_interval": "60",
