@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from onchain_agg.cli_check import check
+from onchain_agg.cli_routing import routing
 from onchain_agg.integrity.checking import Report, check_folder
 from onchain_agg.integrity.facts import Waived
 from onchain_agg.integrity.report import as_github, as_json, as_text, rules_page
@@ -22,7 +24,8 @@ _BIN = Path(sys.executable).parent
 _GOOD = """\
 from datetime import timedelta
 from airflow.sdk import DAG, task
-with DAG("{name}", default_args={"owner": "team", "execution_timeout": timedelta(1)}):
+GOOD = {"owner": "team", "retries": 1, "execution_timeout": timedelta(1)}
+with DAG("{name}", default_args=GOOD):
     @task{queue}
     def run(): ...
     run()
@@ -33,13 +36,13 @@ _TEXT = (
     "kubernetes, market_worker, nft_worker, whale_worker."
 )
 _NOTE = (
-    "[core] executor is Airflow's default here, so the folder was checked for "
+    "[core] executor is not set here, so the folder was read for "
     "CeleryExecutor,KubernetesExecutor; set AIRFLOW__CORE__EXECUTOR to the deployment's."
 )
 
 
 @pytest.fixture(scope="module")
-def repository(tmp_path_factory) -> Path:
+def repository(tmp_path_factory) -> Iterator[Path]:
     """A repository of DAGs, one of which names a queue wrongly, and one test of its own."""
     root = tmp_path_factory.mktemp("repository")
     for folder, name, queue in (
@@ -51,7 +54,10 @@ def repository(tmp_path_factory) -> Path:
         (root / folder / f"{name}.py").write_text(text)
     (root / "tests").mkdir()
     (root / "tests" / "test_own.py").write_text("def test_own(): pass\n")
-    return root
+    with pytest.MonkeyPatch.context() as patch:
+        # Another test may have had Airflow write its configuration.
+        patch.setenv("AIRFLOW_HOME", str(tmp_path_factory.mktemp("home")))
+        yield root
 
 
 def _run(repository: Path, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -70,7 +76,7 @@ def test_findings_are_printed_by_file_with_their_cures(report, repository, monke
 
     assert as_text(replace(report, seconds=2.04)).splitlines() == [
         "dags/bad.py",
-        f"  line 4  bad.run: [unknown-queue] {_TEXT}",
+        f"  line 5  bad.run: [unknown-queue] {_TEXT}",
         f"      {_CURE}",
         "",
         f"Note: {_NOTE}",
@@ -86,7 +92,7 @@ def test_findings_are_printed_as_json(report, repository, monkeypatch):
             {
                 "rule": "unknown-queue",
                 "file": "dags/bad.py",
-                "line": 4,
+                "line": 5,
                 "dag_id": "bad",
                 "task_id": "run",
                 "text": _TEXT,
@@ -102,7 +108,8 @@ def test_findings_are_printed_as_json(report, repository, monkeypatch):
     }
 
 
-def test_a_waived_finding_is_counted_in_text_and_told_in_full_in_json(report, repository):
+def test_every_report_repeats_the_reason_of_a_waiver(report, repository, monkeypatch):
+    monkeypatch.chdir(repository)
     (finding,) = report.findings
     waiver = Waived(
         dag_id="bad", task_id="run", rule="unknown-queue", reason="a queue of ours", line=7
@@ -111,11 +118,36 @@ def test_a_waived_finding_is_counted_in_text_and_told_in_full_in_json(report, re
 
     (told,) = json.loads(as_json(waived))["waived"]
     assert (told["file"], told["rule"], told["waiver"]) == (
-        f"{repository}/dags/bad.py",
+        "dags/bad.py",
         "unknown-queue",
         "a queue of ours",
     )
-    assert "\n0 findings, 1 waived in 2 files" in as_text(waived)
+    assert as_text(replace(waived, seconds=2.04)).splitlines() == [
+        f"Waived: dags/bad.py line 5  bad.run: [unknown-queue] {_TEXT} Reason: a queue of ours",
+        f"Note: {_NOTE}",
+        "0 findings, 1 waived in 2 files, 2 DAGs, 2 tasks (2.0 s).",
+    ]
+    assert as_github(waived).splitlines()[0] == (
+        "::notice file=dags/bad.py,line=5,title=unknown-queue"
+        f"::bad.run: {_TEXT} Waived: a queue of ours"
+    )
+
+
+def test_a_finding_of_the_deployment_has_no_line(report, repository, monkeypatch):
+    monkeypatch.chdir(repository)
+    rule = all_rules()["core-executor"]
+    finding = rule.in_deployment("Of no file.")
+
+    told = replace(report, findings=(finding,))
+
+    assert as_text(told).splitlines()[:3] == [
+        "dags",
+        "  [core-executor] Of no file.",
+        f"      {rule.cure}",
+    ]
+    assert as_github(told).splitlines()[0] == (
+        f"::error title=core-executor::Of no file. {rule.cure}"
+    )
 
 
 def test_an_annotation_escapes_what_github_reads_as_its_own(report, repository, monkeypatch):
@@ -126,7 +158,7 @@ def test_an_annotation_escapes_what_github_reads_as_its_own(report, repository, 
     first = as_github(replace(report, findings=(odd,))).splitlines()[0]
 
     assert first == (
-        "::error file=dags/a%2Cb%3Ac.py,line=4,title=unknown-queue"
+        "::error file=dags/a%2Cb%3Ac.py,line=5,title=unknown-queue"
         f"::bad.run: 100 %25%0Aof it {_CURE}"
     )
 
@@ -135,7 +167,7 @@ def test_the_command_prints_githubs_annotations_and_ends_with_1(repository):
     done = _run(repository, "onchain-agg", "check", "dags", "--format", "github")
 
     assert done.stdout.splitlines() == [
-        f"::error file=dags/bad.py,line=4,title=unknown-queue::bad.run: {_TEXT} {_CURE}",
+        f"::error file=dags/bad.py,line=5,title=unknown-queue::bad.run: {_TEXT} {_CURE}",
         f"::notice ::{_NOTE}",
     ]
     assert done.returncode == 1
@@ -184,10 +216,35 @@ def test_pytest_fails_the_file_that_breaks_a_rule_and_runs_the_other_tests(repos
         "dags/good.py::integrity PASSED",
         "dags/bad.py::integrity FAILED",
     } <= set(lines)
-    assert f"line 4  bad.run: [unknown-queue] {_TEXT}\n    {_CURE}\n" in done.stdout
+    assert f"line 5  bad.run: [unknown-queue] {_TEXT}\n    {_CURE}\n" in done.stdout
     assert f"Note: {_NOTE}\n" in done.stdout
     assert "collected 4 items\n" in done.stdout
     assert done.returncode == 1
+
+
+def test_routing_show_tells_the_executors_that_it_took(repository, monkeypatch):
+    monkeypatch.chdir(repository)
+
+    done = CliRunner().invoke(routing, ["show", "dags"])
+
+    assert done.stderr == f"Note: {_NOTE}\n"
+    assert done.exit_code == 0
+
+
+def test_routing_show_tells_all_lines_of_an_import_error(tmp_path, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "CeleryExecutor,KubernetesExecutor")
+    (tmp_path / "bad.py").write_text(
+        "from airflow.sdk import DAG, task\n"
+        'with DAG("bad"):\n    task.heavy(retires=3)(lambda: 1).override(task_id="run")()\n'
+    )
+
+    done = CliRunner().invoke(routing, ["show", str(tmp_path)])
+
+    assert done.stderr == (
+        "Error: bad.py cannot be imported: TypeError: Invalid arguments were passed to "
+        "HeavyOperator (task_id: run). Invalid arguments were: **kwargs: {'retires': 3}\n"
+    )
+    assert done.exit_code == 1
 
 
 def test_pytest_chooses_among_dag_files_by_name(repository):

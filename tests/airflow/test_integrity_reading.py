@@ -4,11 +4,14 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from airflow.providers.standard.operators.bash import BashOperator
+from airflow.sdk import DAG
 
 from onchain_agg.errors import ConfigError
 from onchain_agg.integrity.checking import check_folder
+from onchain_agg.integrity.describing import dag_facts
 from onchain_agg.integrity.facts import DagFile, TaskFacts
-from onchain_agg.integrity.reading import read_folder
+from onchain_agg.integrity.reading import read, read_folder
 
 pytestmark = pytest.mark.airflow
 
@@ -93,11 +96,13 @@ def test_a_mapped_task_is_read_with_what_the_policy_gave_it(files):
         queue="kubernetes",
         executor="KubernetesExecutor",
         pod_template="/t/memory.yaml",
+        config_fault=None,
         pool="heavy",
         retries=2,
         owner="team",
         execution_timeout=timedelta(hours=1),
         sensor_timeout=None,
+        reschedule_interval=None,
         is_mapped=True,
         is_empty=False,
     )
@@ -183,11 +188,58 @@ def test_a_deployment_without_the_kubernetes_executor_is_found_once(tmp_path, mo
             "no-kubernetes-executor",
             None,
             (
-                "1 tasks with queue='kubernetes', such as facts.load, would run on CeleryExecutor: "
-                "[core] executor does not have KubernetesExecutor."
+                "1 task with queue='kubernetes', such as facts.load, would wait in a Celery queue "
+                "of that name, which no worker serves: [core] executor does not have "
+                "KubernetesExecutor."
             ),
         )
     ]
+
+
+@pytest.mark.parametrize("place", ["environment", "airflow.cfg"])
+def test_an_executor_that_was_set_is_taken_though_it_is_airflows_default(
+    tmp_path, monkeypatch, place
+):
+    (tmp_path / "dags").mkdir()
+    (tmp_path / "dags" / "facts.py").write_text(_FACTS)
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
+    if place == "environment":
+        monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "LocalExecutor")
+    else:
+        (tmp_path / "airflow.cfg").write_text("[core]\nexecutor = LocalExecutor\n")
+
+    report = check_folder(tmp_path / "dags")
+
+    assert report.reading.deployment.assumption is None
+    assert [one.rule for one in report.findings] == ["no-kubernetes-executor"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "assumed"),
+    [
+        ("KubernetsExecutor", "CeleryExecutor,KubernetesExecutor"),
+        ("own.pods.Executor", "CeleryExecutor,own.pods.Executor"),
+    ],
+)
+def test_what_is_taken_for_an_executor_that_is_not_set_can_be_read(
+    tmp_path, monkeypatch, wanted, assumed
+):
+    (tmp_path / "facts.py").write_text(_DAG.format(name="facts"))
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
+    monkeypatch.setenv("ONCHAIN_AGG_KUBERNETES_EXECUTOR", wanted)
+
+    assert read(tmp_path).deployment.assumed_executors == assumed
+
+
+def test_a_pod_override_that_is_a_pod_is_taken(tmp_path):
+    from kubernetes.client.models.v1_pod import V1Pod
+
+    with DAG("facts") as dag:
+        BashOperator(task_id="load", bash_command="true", executor_config={"pod_override": V1Pod()})
+
+    (facts,) = dag_facts([dag], tmp_path / "facts.py", "facts.py")
+
+    assert facts.tasks[0].config_fault is None
 
 
 def test_a_policy_that_is_not_at_work_is_found(tmp_path, monkeypatch):

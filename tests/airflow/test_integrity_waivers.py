@@ -16,12 +16,12 @@ from airflow.providers.standard.operators.bash import BashOperator
 from airflow.sdk import DAG, task
 from onchain_agg.integrity import waive
 
-with DAG("whole", default_args={"owner": "team"}) as whole:
+with DAG("whole", default_args={"owner": "team", "retries": 1}) as whole:
     BashOperator(task_id="one", bash_command="true")
     BashOperator(task_id="two", bash_command="true")
     waive(whole, "no-timeout", reason="the DAG has a deadline")
 
-with DAG("parts", default_args={"owner": "team"}) as parts:
+with DAG("parts", default_args={"owner": "team", "retries": 1}) as parts:
     @task
     def flow(n=1): ...
     waive(flow(), "no-timeout", reason="a TaskFlow call")
@@ -43,11 +43,20 @@ from datetime import timedelta
 from airflow.sdk import DAG, task
 from onchain_agg.integrity import waive
 
-with DAG("kept", default_args={"owner": "team"}) as dag:
+with DAG("kept", default_args={"owner": "team", "retries": 1}) as dag:
     @task(execution_timeout=timedelta(1))
     def flow(): ...
     waive(flow(), "no-timeout", reason="it had none once")
     waive(dag, "parse-time", reason="needed on slow machines alone")
+"""
+_BROKEN = """\
+from airflow.providers.standard.operators.bash import BashOperator
+from airflow.sdk import DAG
+from onchain_agg.integrity import waive
+
+with DAG("broken", default_args={"owner": "team"}):
+    waive(BashOperator(task_id="run", bash_command="true"), "no-timeout", reason="it ends")
+raise ValueError("of another kind")
 """
 
 
@@ -57,6 +66,7 @@ def report(tmp_path_factory) -> Report:
     (folder / "waived.py").write_text(_WAIVED)
     (folder / "of_a_file.py").write_text(_OF_A_FILE)
     (folder / "stale.py").write_text(_STALE)
+    (folder / "broken.py").write_text(_BROKEN)
     return check_folder(folder, ignore=["parse-time"])
 
 
@@ -104,6 +114,12 @@ def test_a_waiver_that_waives_nothing_is_found_unless_the_machine_decides(report
             "The waiver of no-timeout sets nothing aside: the rule is kept here.",
         )
     ]
+
+
+def test_waivers_of_a_file_that_was_not_imported_are_not_stale(report):
+    found = [(one.rule, one.text) for one in report.findings if one.file == "broken.py"]
+
+    assert found == [("import-error", "ValueError: of another kind")]
 
 
 def test_a_waiver_returns_what_it_was_given():

@@ -32,11 +32,12 @@ class FakeStore:
 
 
 @contextmanager
-def running_task(store=None, *, spent=0, max_tries=3, try_id="try-1"):
+def running_task(store=None, *, spent=0, max_tries=3, clears=0, try_id="try-1"):
     """Be a task: with a context, and Airflow's own handler of SIGTERM."""
     context = {
         "ti": SimpleNamespace(id=f"{try_id}-{time.monotonic_ns()}", max_tries=max_tries),
         "task_reschedule_count": spent,
+        "dag_run": SimpleNamespace(clear_number=clears),
     }
     if store is not None:
         context["task_state_store"] = store

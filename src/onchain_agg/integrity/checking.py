@@ -100,19 +100,19 @@ def _apart(
 
 
 def _notes(reading: Reading) -> Iterator[str]:
-    if assumed := reading.deployment.assumed_executors:
-        yield (
-            f"[core] executor is Airflow's default here, so the folder was checked for {assumed}; "
-            "set AIRFLOW__CORE__EXECUTOR to the deployment's."
-        )
+    if assumption := reading.deployment.assumption:
+        yield assumption
     unseen = {
-        str(Path(task.pod_template).parent)
+        task.pod_template
         for file in reading.files
         for task in file.tasks
         if task.pod_template and reading.template_at(task.pod_template) is None
     }
-    if unseen:
+    if any(map(reading.is_sizes_template, unseen)):
         yield (
             "Pod templates were not looked at, as this machine does not have their folder; name a "
             "folder that has them by --pod-templates."
         )
+    for path in sorted(unseen):
+        if not reading.is_sizes_template(path):
+            yield f"{path} was not looked at, as this machine does not have its folder."

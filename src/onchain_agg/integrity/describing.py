@@ -3,6 +3,7 @@
 import os
 import traceback
 from collections.abc import Iterator
+from configparser import ConfigParser
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from onchain_agg.errors import ConfigError
 from onchain_agg.integrity.facts import DagFacts, Deployment, TaskFacts
+from onchain_agg.integrity.import_errors import message_of
 from onchain_agg.integrity.source_lines import SourceLines
+from onchain_agg.routing.executors import CELERY, KUBERNETES
 from onchain_agg.routing.workload_file import configured_workloads
 from onchain_agg.routing.workloads import DEFAULT_POOL
 from onchain_agg.settings import load_routing_options
@@ -28,6 +31,8 @@ def step(number): ...
 with DAG("warm_up", schedule="@daily"):
     step.expand(number=[1])
 """
+# Of a sensor that says nothing.
+_POKE_INTERVAL_S = 60
 _EXECUTOR_ENV = "AIRFLOW__CORE__EXECUTOR"
 # Of a schedule, as much as it takes to see its rhythm: every minute of an hour, or a day and more.
 _RUNS_SEEN, _TIME_SEEN = 60, timedelta(days=1)
@@ -36,8 +41,8 @@ _RUNS_SEEN, _TIME_SEEN = 60, timedelta(days=1)
 def deployment() -> Deployment:
     """Return what Airflow and this package are configured to.
 
-    Where ``[core] executor`` is Airflow's default, as on a laptop or in CI, and does not have the
-    executor of ``queue="kubernetes"``, Celery and that one are taken for it.
+    Where ``[core] executor`` is set nowhere, as in CI, and Airflow's default is not the executor of
+    ``queue="kubernetes"``, Celery and that one are taken for it.
 
     Raises:
         ConfigError: An option or the table of workloads is wrong.
@@ -45,26 +50,39 @@ def deployment() -> Deployment:
     from airflow.configuration import conf  # noqa: PLC0415 - the process sets its context first
 
     options, table = load_routing_options(), configured_workloads()
-    chosen, wanted = conf.get("core", "executor"), options.kubernetes_executor
-    assumed = None
-    if chosen == conf.get_default_value("core", "executor") != wanted:
-        assumed = f"CeleryExecutor,{wanted}"
+    assumed = _assumed_executors(options.kubernetes_executor)
+    if assumed:
         os.environ[_EXECUTOR_ENV] = assumed
+    spot = {name for name, group in table.node_groups.items() if group.capacity == "spot"}
     return Deployment(
         executors=dict(_executors()),
         assumed_executors=assumed,
-        kubernetes_executor=wanted,
+        kubernetes_executor=options.kubernetes_executor,
         queues=table.queue_names,
+        sizes=tuple(table.sizes),
         pools=(DEFAULT_POOL, *table.pools),
+        spot_queues=frozenset(q.name for q in table.queues.values() if q.node_group in spot),
         spot_templates=frozenset(
-            size.pod_template
-            for size in table.sizes.values()
-            if table.node_groups[size.node_group].capacity == "spot"
+            size.pod_template for size in table.sizes.values() if size.node_group in spot
         ),
         pod_templates=options.pod_templates,
         default_owner=conf.get("operators", "default_owner"),
         default_sensor_timeout=timedelta(seconds=conf.getfloat("sensors", "default_timeout")),
     )
+
+
+def _assumed_executors(wanted: str) -> str | None:
+    """Return what to take for ``[core] executor``; None for what it is."""
+    from airflow.configuration import conf  # noqa: PLC0415 - see `deployment`
+    from airflow.executors.executor_constants import CORE_EXECUTOR_NAMES  # noqa: PLC0415 - the same
+
+    # The file alone: what Airflow's own method answers has the defaults in it.
+    is_set = _EXECUTOR_ENV in os.environ or ConfigParser.has_option(conf, "core", "executor")
+    if is_set or wanted == conf.get("core", "executor"):
+        return None
+    # Airflow could not read a name that is none; a rule tells of it.
+    is_name = "." in wanted or wanted in CORE_EXECUTOR_NAMES
+    return ",".join(dict.fromkeys((CELERY, wanted if is_name else KUBERNETES)))
 
 
 def _executors() -> Iterator[tuple[str, str]]:
@@ -83,7 +101,7 @@ def load_airflow(scratch: Path) -> None:
     path.write_text(_WARM_UP, encoding="utf-8")
     dags, errors = imported(path, scratch)
     if errors:
-        raise ConfigError(f"Airflow cannot read a DAG here: {errors[0].strip().splitlines()[-1]}")
+        raise ConfigError(f"Airflow cannot read a DAG here: {message_of(errors[0])}")
     dag_facts(storable(dags)[0], path, path.name)
 
 
@@ -156,9 +174,7 @@ def _plain(moment: datetime) -> datetime:
 
 
 def _task_facts(task: "Operator", lines: SourceLines, name: str) -> TaskFacts:
-    given: dict[str, Any] = getattr(task, "partial_kwargs", {})
-    function = getattr(task, "python_callable", None) or given.get("python_callable")
-    wait = getattr(task, "timeout", None) or given.get("timeout") if task._is_sensor else None  # noqa: SLF001 - Airflow has no public name for it
+    function = _given(task, "python_callable")
     return TaskFacts(
         dag_id=task.dag_id,
         task_id=task.task_id,
@@ -168,19 +184,61 @@ def _task_facts(task: "Operator", lines: SourceLines, name: str) -> TaskFacts:
         queue=task.queue,
         executor=task.executor,
         pod_template=_pod_template(task.executor_config),
+        config_fault=_config_fault(task.executor_config),
         pool=task.pool,
         retries=task.retries or 0,
         owner=str(task.owner),
         execution_timeout=_as_duration(task.execution_timeout),
-        sensor_timeout=_as_duration(wait),
+        sensor_timeout=_sensor_timeout(task),
+        reschedule_interval=_reschedule_interval(task),
         is_mapped=task.is_mapped,
         is_empty=task.inherits_from_empty_operator,
     )
 
 
+def _given(task: "Operator", name: str) -> Any:
+    """Return what *task*, a mapped one too, was given as *name*; None for nothing."""
+    given: dict[str, Any] = getattr(task, "partial_kwargs", {})
+    value = getattr(task, name, None)
+    return given.get(name) if value is None else value
+
+
+def _sensor_timeout(task: "Operator") -> timedelta | None:
+    if not task._is_sensor:  # noqa: SLF001 - Airflow has no public name for it
+        return None
+    from airflow.configuration import conf  # noqa: PLC0415 - see `deployment`
+
+    # A mapped sensor gets what it was not given as it is run.
+    own = _given(task, "timeout")
+    return _as_duration(conf.getfloat("sensors", "default_timeout") if own is None else own)
+
+
+def _reschedule_interval(task: "Operator") -> timedelta | None:
+    is_sensor = task._is_sensor  # noqa: SLF001 - Airflow has no public name for it
+    if not is_sensor or _given(task, "mode") != "reschedule":
+        return None
+    own = _given(task, "poke_interval")
+    return _as_duration(_POKE_INTERVAL_S if own is None else own)
+
+
 def _pod_template(config: Any) -> str | None:
     path = config.get("pod_template_file") if isinstance(config, dict) else None
     return str(path) if path else None
+
+
+def _config_fault(config: Any) -> str | None:
+    """Return why ``PodGenerator.from_obj`` raises for *config*; None where it does not."""
+    if not config:
+        return None
+    if not isinstance(config, dict):
+        return f"executor_config is of type {type(config).__name__}, not dict."
+    if config.get(KUBERNETES):
+        return f"executor_config has {KUBERNETES!r}, which was Airflow 2's form."
+    pod = config.get("pod_override")
+    # By name: loading Kubernetes' classes takes longer than reading the file.
+    if not pod or any(one.__name__ == "V1Pod" for one in type(pod).__mro__):
+        return None
+    return f"pod_override is of type {type(pod).__name__}, not V1Pod."
 
 
 def _as_duration(wait: Any) -> timedelta | None:

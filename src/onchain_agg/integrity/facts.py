@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from onchain_agg.routing.executors import LOCAL
+
 
 @dataclass(frozen=True, kw_only=True)
 class TaskFacts:
@@ -16,8 +18,11 @@ class TaskFacts:
         operator: The operator's class.
         executor: None for the deployment's first one.
         pod_template: Path in its ``executor_config``; None where it names none.
+        config_fault: Why KubernetesExecutor refuses its ``executor_config``, or None.
         execution_timeout: None where a task may run for good.
         sensor_timeout: How long a sensor waits; None for what is no sensor.
+        reschedule_interval: Between two looks of a sensor that leaves its worker meanwhile; None
+            for any other task.
         is_empty: Airflow marks it as done without running it.
     """
 
@@ -29,11 +34,13 @@ class TaskFacts:
     queue: str
     executor: str | None
     pod_template: str | None
+    config_fault: str | None
     pool: str
     retries: int
     owner: str
     execution_timeout: timedelta | None
     sensor_timeout: timedelta | None
+    reschedule_interval: timedelta | None
     is_mapped: bool
     is_empty: bool
 
@@ -114,10 +121,12 @@ class Deployment:
     Attributes:
         executors: Every name that a task may give an executor, with the executor's import path;
             the first is the default.
-        assumed_executors: What was taken for ``[core] executor``, where it is not chosen; or None.
+        assumed_executors: What was taken for ``[core] executor``, where it is not set; or None.
         kubernetes_executor: What ``queue="kubernetes"`` stands for.
         queues: Those that a task may name.
-        pools: The same.
+        sizes: Of pod, which are no queues.
+        pools: Those that a task may name.
+        spot_queues: Celery queues whose workers are on spot nodes.
         spot_templates: File names of the pod templates of sizes on spot nodes.
         pod_templates: Their folder where the scheduler reads them.
         default_owner: What Airflow names where an author names no owner.
@@ -128,11 +137,23 @@ class Deployment:
     assumed_executors: str | None
     kubernetes_executor: str
     queues: tuple[str, ...]
+    sizes: tuple[str, ...]
     pools: tuple[str, ...]
+    spot_queues: frozenset[str]
     spot_templates: frozenset[str]
     pod_templates: Path
     default_owner: str
     default_sensor_timeout: timedelta
+
+    @property
+    def assumption(self) -> str | None:
+        """Return the sentence that says what was taken for ``[core] executor``, if anything."""
+        if self.assumed_executors is None:
+            return None
+        return (
+            "[core] executor is not set here, so the folder was read for "
+            f"{self.assumed_executors}; set AIRFLOW__CORE__EXECUTOR to the deployment's."
+        )
 
     @property
     def has_kubernetes(self) -> bool:
@@ -141,8 +162,16 @@ class Deployment:
 
     def is_kubernetes(self, executor: str | None) -> bool:
         """Return whether *executor*, or the default one for None, runs ``queue="kubernetes"``."""
-        path = self.executors.get(executor) if executor else next(iter(self.executors.values()))
+        path = self._path(executor)
         return path is not None and path == self.executors.get(self.kubernetes_executor)
+
+    def has_workers(self, executor: str | None) -> bool:
+        """Return whether *executor*, or the default one for None, has workers for each queue."""
+        is_local = (self._path(executor) or "").endswith(f".{LOCAL}")
+        return not (is_local or self.is_kubernetes(executor))
+
+    def _path(self, executor: str | None) -> str | None:
+        return self.executors.get(executor) if executor else next(iter(self.executors.values()))
 
 
 @dataclass(frozen=True)
@@ -160,6 +189,10 @@ class Reading:
 
     def template_at(self, path: str) -> Path | None:
         """Return where the pod template *path* is on this machine; None where its folder is not."""
-        if self.pod_templates:
-            return self.pod_templates / Path(path).name
+        if self.pod_templates and self.is_sizes_template(path):
+            return self.pod_templates / Path(path).relative_to(self.deployment.pod_templates)
         return Path(path) if Path(path).parent.is_dir() else None
+
+    def is_sizes_template(self, path: str) -> bool:
+        """Return whether the pod template *path* is in the folder of those of the sizes."""
+        return Path(path).is_relative_to(self.deployment.pod_templates)

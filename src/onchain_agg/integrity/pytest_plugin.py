@@ -51,11 +51,13 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     report = config.stash.get(_REPORT, None)
     if report is None:
         return
+    from onchain_agg.integrity.report import waived_lines  # noqa: PLC0415 - see `_report`
+
     terminalreporter.section("DAG integrity")
     for note in report.notes:
         terminalreporter.write_line(f"Note: {note}")
-    for finding, waiver in report.waived:
-        terminalreporter.write_line(f"Waived: {finding.file}: [{finding.rule}] {waiver.reason}")
+    for line in waived_lines(report):
+        terminalreporter.write_line(line)
     terminalreporter.write_line(f"{len(report.reading.files)} DAG files in {report.seconds:.1f} s.")
 
 

@@ -16,7 +16,7 @@ def as_text(report: Report) -> str:
     lines: list[str] = []
     for file, findings in groupby(report.findings, key=lambda one: one.file):
         lines += [_path(report, file), *(f"  {one}" for one in finding_lines(findings)), ""]
-    lines += [f"Note: {note}" for note in report.notes]
+    lines += [*waived_lines(report), *(f"Note: {note}" for note in report.notes)]
     files = report.reading.files
     counted = (
         f"{_many(len(files), 'file')}, {_many(sum(len(file.dags) for file in files), 'DAG')}, "
@@ -30,8 +30,16 @@ def as_text(report: Report) -> str:
 def finding_lines(findings: Iterable[Finding]) -> Iterator[str]:
     """Yield two lines for each finding: what is wrong, and the cure."""
     for one in findings:
-        yield f"line {one.line}  {_subject(one)}[{one.rule}] {one.text}"
-        yield f"    {all_rules()[one.rule].cure}"
+        line = f"line {one.line}  " if one.file else ""
+        yield f"{line}{_subject(one)}[{one.rule}] {one.text}"
+        yield f"    {one.cure}"
+
+
+def waived_lines(report: Report) -> Iterator[str]:
+    """Yield a line for each finding that is set aside, with the author's reason."""
+    for one, waiver in report.waived:
+        place = f"{_path(report, one.file)} line {one.line}"
+        yield f"Waived: {place}  {_subject(one)}[{one.rule}] {one.text} Reason: {waiver.reason}"
 
 
 def as_json(report: Report) -> str:
@@ -54,14 +62,17 @@ def as_json(report: Report) -> str:
 
 
 def as_github(report: Report) -> str:
-    """Return a GitHub Actions annotation for each finding and note.
+    """Return a GitHub Actions annotation for each finding, waived or not, and each note.
 
     Paths are relative to the current folder, which is the repository's in a workflow.
     """
     lines = [
-        f"::error {_github_place(report, one)}title={one.rule}"
-        f"::{_github_text(f'{_subject(one)}{one.text} {all_rules()[one.rule].cure}')}"
+        _annotation("error", report, one, f"{_subject(one)}{one.text} {one.cure}")
         for one in report.findings
+    ]
+    lines += [
+        _annotation("notice", report, one, f"{_subject(one)}{one.text} Waived: {waiver.reason}")
+        for one, waiver in report.waived
     ]
     return "\n".join([*lines, *(f"::notice ::{_github_text(note)}" for note in report.notes)])
 
@@ -101,7 +112,7 @@ def _fields(report: Report, finding: Finding) -> dict[str, Any]:
         "dag_id": finding.dag_id,
         "task_id": finding.task_id,
         "text": finding.text,
-        "cure": all_rules()[finding.rule].cure,
+        "cure": finding.cure,
     }
 
 
@@ -121,6 +132,11 @@ def _subject(finding: Finding) -> str:
 
 def _many(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _annotation(kind: str, report: Report, finding: Finding, text: str) -> str:
+    place = _github_place(report, finding)
+    return f"::{kind} {place}title={finding.rule}::{_github_text(text)}"
 
 
 def _github_place(report: Report, finding: Finding) -> str:

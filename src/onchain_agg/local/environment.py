@@ -30,7 +30,7 @@ class Site:
         home: AIRFLOW_HOME.
         dags: The DAG folder.
         port: Loopback port of the API server and its pages.
-        quick: For one job that a person waits for: looks for work often, for new DAG files never.
+        quick: For one job that a person waits for: looks for new DAG files never.
         broker: Redis of the Celery workers, which then run all tasks but those of the kubernetes
             queue; None for LocalExecutor alone.
     """

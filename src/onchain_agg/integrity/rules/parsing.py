@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from onchain_agg.errors import did_you_mean
 from onchain_agg.integrity.facts import DagFile, Reading
+from onchain_agg.integrity.import_errors import message_of
 from onchain_agg.integrity.rules.rule import Finding, Rule
 from onchain_agg.integrity.source_lines import SourceLines
 
@@ -27,14 +28,7 @@ def _import_error(rule: Rule, reading: Reading) -> Iterator[Finding]:
     for file in reading.files:
         for error in file.errors:
             if not _UNKNOWN_EXECUTOR.search(error):
-                yield rule.in_file(file, _line_of(error, file), _message(error))
-
-
-def _message(error: str) -> str:
-    """Return the line after the traceback's frames; its message may have more."""
-    frames, lines = error.rpartition('  File "')[::2]
-    below = lines.splitlines()[1:] if frames else lines.splitlines()
-    return next((line for line in below if line.strip() and not line.startswith(" ")), error)
+                yield rule.in_file(file, _line_of(error, file), message_of(error))
 
 
 def _line_of(error: str, file: DagFile) -> int:

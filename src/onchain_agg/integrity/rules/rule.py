@@ -16,6 +16,7 @@ class Finding:
         dag_id: None for what the file breaks.
         task_id: None for what the DAG breaks.
         text: What is wrong, with the value.
+        cure: What to do about it.
     """
 
     rule: str
@@ -24,6 +25,7 @@ class Finding:
     dag_id: str | None
     task_id: str | None
     text: str
+    cure: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +36,7 @@ class Rule:
         id: Its name in reports, options and waivers.
         statement: What holds where the rule is kept.
         reason: What happens where it is broken.
-        cure: What to do about a finding.
+        cure: What to do about a finding, where the finding knows nothing better.
         find: Returns the places that break it.
         can_be_waived: Whether a task or DAG may set it aside.
         depends_on_machine: Whether another machine may find what this one does not, so that a
@@ -49,7 +51,7 @@ class Rule:
     can_be_waived: bool = True
     depends_on_machine: bool = False
 
-    def in_task(self, task: TaskFacts, text: str) -> Finding:
+    def in_task(self, task: TaskFacts, text: str, cure: str | None = None) -> Finding:
         """Return the finding that *task* breaks the rule."""
         return Finding(
             rule=self.id,
@@ -58,6 +60,7 @@ class Rule:
             dag_id=task.dag_id,
             task_id=task.task_id,
             text=text,
+            cure=cure or self.cure,
         )
 
     def in_dag(self, dag: DagFacts, text: str) -> Finding:
@@ -69,12 +72,31 @@ class Rule:
             dag_id=dag.dag_id,
             task_id=None,
             text=text,
+            cure=self.cure,
         )
 
     def in_file(self, file: DagFile, line: int, text: str) -> Finding:
         """Return the finding that *file* breaks the rule at *line*."""
         return Finding(
-            rule=self.id, file=file.name, line=line, dag_id=None, task_id=None, text=text
+            rule=self.id,
+            file=file.name,
+            line=line,
+            dag_id=None,
+            task_id=None,
+            text=text,
+            cure=self.cure,
+        )
+
+    def in_deployment(self, text: str, cure: str | None = None) -> Finding:
+        """Return the finding that the deployment breaks the rule."""
+        return Finding(
+            rule=self.id,
+            file=None,
+            line=1,
+            dag_id=None,
+            task_id=None,
+            text=text,
+            cure=cure or self.cure,
         )
 
 
