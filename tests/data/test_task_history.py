@@ -24,6 +24,7 @@ _FORM = "postgresql://user:password@host:5432/airflow."
 _ONLY = (
     ", but only PostgreSQL and a SQLite file can be read. Name the API server with --api instead."
 )
+_TOO_MANY = "--database has an @ too many. Write one of a password as %40."
 HOURS = st.timedeltas(timedelta(hours=-1), timedelta(days=7, hours=1))
 MOMENTS = st.none() | HOURS.map(lambda after: SINCE + after)
 RUNS = st.builds(
@@ -170,7 +171,10 @@ def test_the_database_is_only_read(metadata_url, monkeypatch):
 
 
 def test_an_address_is_shown_without_its_passwords():
-    url = "postgresql+psycopg2://ana:s3cret@127.0.0.1:1/airflow?password=s3cret"
+    url = (
+        "postgresql+psycopg2://ana:s3cret@127.0.0.1:1/airflow"
+        "?password=s3cret&sslpassword=s3cret&connect_timeout=3"
+    )
 
     with pytest.raises(SourceError) as failed:
         read_database(url, SINCE, UNTIL)
@@ -187,6 +191,12 @@ def test_an_address_is_shown_without_its_passwords():
     ("url", "message"),
     [
         ("airflow.db", "--database is not a database URL. Write it as " + _FORM),
+        (
+            "postgresql://ana:s3c@ret@h:x/db",
+            "--database is not a database URL. Write it as " + _FORM,
+        ),
+        ("postgresql://ana:s3c@ret@host/airflow", _TOO_MANY),
+        ("postgresql://ana:s3c@ret/1@host/airflow", _TOO_MANY),
         ("mysql://ana:s3cret@host/airflow", "--database is mysql://ana:***@host/airflow" + _ONLY),
         ("sqlite://", "--database is sqlite://" + _ONLY),
     ],

@@ -191,6 +191,7 @@ def test_a_file_without_the_header_says_which_line_it_needs(tmp_path):
 @pytest.mark.parametrize(
     ("url", "start"),
     [
+        ("postgresql://me:s3c@ret@h:x/db", "warehouse_url is not a database URL. Write it as "),
         ("not a url", "warehouse_url is not a database URL. Write it as postgresql+psycopg://"),
         ("sqlite:///x.db", "warehouse_url is 'sqlite:///x.db', but the warehouse is PostgreSQL"),
         (

@@ -13,12 +13,18 @@ The model, all times in seconds:
   where starting is more than a fifth of the pod's life, and a worker above ``6.25 P``, where it
   would be less than a seventh.
 
-What moving a task saves on a day with ``n`` runs:
+Judged is where a task is now, on the queue and executor of the run that ended last: one that was
+moved in the period is not told to move again. What moving it saves on a day with ``n`` runs:
 
 * pod to worker: ``n * (P - W)``, time that its runs no longer wait and that no pod is paid for.
 * worker to pod: ``n * d`` of worker slots, free for others.
 * money, only with both prices: ``n * ((P + d) * pod - d * slot)`` for the first move, its opposite
   for the second. It is below 0 where a move costs money.
+
+``n`` is the runs of the period divided by its days. Of a task that was moved it is the runs where
+it is now, divided by the days from the end of the last run elsewhere to the end of the period; from
+the first end here, where that is sooner; and by one day at least. A task that is new has more runs
+a day than this says, so what is said to be saved is a lower bound.
 
 Not judged are tasks with too few runs, and those whose author named another executor than the
 queue's. One of ``queue="kubernetes"`` that has no executor of its own went to the default one,
@@ -29,7 +35,8 @@ Knows neither Airflow nor SQL: `onchain_agg.routing.history` is all that it read
 """
 
 import math
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
@@ -52,7 +59,7 @@ MIN_RUNS = 20
 
 # A task as long as a thousand starts belongs in a pod by any measure.
 _MOST_STARTS = 1000
-_HOUR = timedelta(hours=1)
+_HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 
 
 class Verdict(StrEnum):
@@ -117,6 +124,7 @@ class Advice:
     """What is said about one task.
 
     Attributes:
+        task: What it did where it ran last.
         saves: Time a day: of waiting and pods for `Verdict.TO_WORKERS`, of worker slots for
             `Verdict.TO_POD`, else none.
         money: What the move saves a day, in the currency of the prices; None without prices or
@@ -151,16 +159,13 @@ class Report:
 
 
 def advise(history: History, model: Model) -> Report:
-    """Return what *model* says about each task of *history*."""
+    """Return what *model* says about each task of *history*, where it ran last."""
     kind, pods = model.executors.kind, model.executors.pods
     in_pods = [wait for wait in history.waits if kind(wait.executor) == pods]
     pod = _start(in_pods if model.executors.starts_pods else [], model.pod_start)
     others = [wait for wait in history.waits if wait not in in_pods]
-    worker = _start(
-        [one for one in others if one.executor is None or kind(one.executor) == CELERY],
-        WORKER_START,
-    )
-    advice = [_advice(task, history.days, model, pod, worker) for task in history.tasks]
+    worker = _start([wait for wait in others if _on_worker(wait, kind)], WORKER_START)
+    advice = [_advice(task, rate, model, pod, worker) for task, rate in _latest(history)]
     break_even = pod.time * model.break_even
     return Report(
         pod=pod,
@@ -177,6 +182,27 @@ def _urgency(one: Advice) -> tuple[bool, timedelta]:
     return one.verdict is Verdict.NOT_ROUTED, one.saves
 
 
+def _on_worker(wait: Wait, kind: Callable[[str | None], str]) -> bool:
+    # The wait of what went astray is no worker's: there may be none that serves its queue.
+    is_default = wait.executor is None and not wait.unnamed_pods
+    return is_default or (wait.executor is not None and kind(wait.executor) == CELERY)
+
+
+def _latest(history: History) -> Iterator[tuple[TaskHistory, float]]:
+    """Yield what each task of *history* did where it ran last, and its runs a day there."""
+    places: dict[tuple[str, str], list[TaskHistory]] = defaultdict(list)
+    for task in history.tasks:
+        places[task.dag_id, task.task_id].append(task)
+    for found in places.values():
+        *former, latest = sorted(found, key=lambda task: (task.last_ended, task.first_ended))
+        days = history.days
+        if former:
+            since = min(former[-1].last_ended, latest.first_ended)
+            # Runs of less than a day, carried over to a whole one, would be a guess.
+            days = max((history.until - since) / _DAY, 1.0)
+        yield latest, latest.runs / days
+
+
 def _start(waits: Sequence[Wait], assumed: timedelta) -> Start:
     """Return the start of the executor with the most runs of *waits*, where there are enough."""
     most = max(waits, key=lambda wait: wait.runs, default=None)
@@ -185,10 +211,9 @@ def _start(waits: Sequence[Wait], assumed: timedelta) -> Start:
     return Start(time=most.queued_p50, runs=most.runs)
 
 
-def _advice(task: TaskHistory, days: float, model: Model, pod: Start, worker: Start) -> Advice:
+def _advice(task: TaskHistory, per_day: float, model: Model, pod: Start, worker: Start) -> Advice:
     side = _side(task, model.executors)
     verdict = _verdict(task, model, side, pod.time, worker.time)
-    per_day = task.runs / days
     duration = task.duration_p50 or timedelta(0)
     saves, money = timedelta(0), None
     if verdict is Verdict.TO_WORKERS:

@@ -51,6 +51,7 @@ def _basis(history: History, report: Report) -> list[str]:
         f"Start of a pod: {_start_text(report.pod)}. On a worker: {_start_text(report.worker)}.",
         f"A task belongs in a pod from {_shown(report.break_even)}; from {stays} it stays.",
         f"One of fewer than {MIN_RUNS} successful runs is not judged.",
+        "One that was moved is judged where it is now, by its runs there.",
     ]
 
 

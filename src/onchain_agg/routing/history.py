@@ -1,4 +1,4 @@
-"""What tasks did: one record a task, made of the task instances that ended in a period.
+"""What tasks did: a record a task, queue and executor, made of instances that ended in a period.
 
 Every way to read a history keeps the same instances and computes the same numbers, so the answer
 does not depend on the way. Kept is what waited for a worker or pod, ran there and ended by itself:
@@ -21,6 +21,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from onchain_agg.routing.workloads import KUBERNETES_QUEUE
 
 SUCCESS, FAILED = "success", "failed"
 # A part of the class name of every sensor, decorated ones too.
@@ -58,6 +60,9 @@ class TaskHistory:
         duration_p95: The same.
         queued_p50: From the queue to the start, of all runs.
         queued_p95: The same.
+        first_ended: When the first of the runs ended.
+        last_ended: When the last one did. A task that was moved has a record of either place, and
+            this tells where it is now.
     """
 
     dag_id: str
@@ -70,6 +75,8 @@ class TaskHistory:
     duration_p95: timedelta | None
     queued_p50: timedelta
     queued_p95: timedelta
+    first_ended: datetime
+    last_ended: datetime
 
     @property
     def succeeded(self) -> int:
@@ -79,9 +86,16 @@ class TaskHistory:
 
 @dataclass(frozen=True, kw_only=True)
 class Wait:
-    """How long the runs of one executor waited between queue and start, the median."""
+    """How long the runs of one executor waited between queue and start, the median.
+
+    Attributes:
+        executor: None for the deployment's default.
+        unnamed_pods: Whether they are the runs of ``queue="kubernetes"`` that name no executor,
+            which are apart from others of the default one: unless it starts pods, they went astray.
+    """
 
     executor: str | None
+    unnamed_pods: bool = False
     runs: int
     queued_p50: timedelta
 
@@ -106,24 +120,31 @@ class _Run:
     failed: bool
     duration: timedelta
     queued: timedelta
+    ended_at: datetime
 
 
 def history_of(instances: Iterable[Instance], since: datetime, until: datetime) -> History:
     """Return the history of the *instances* that ended from *since* until before *until*."""
     tasks: dict[tuple[str, str, str, str | None], list[_Run]] = defaultdict(list)
-    waits: dict[str | None, list[timedelta]] = defaultdict(list)
+    waits: dict[tuple[str | None, bool], list[timedelta]] = defaultdict(list)
     for one in instances:
         run = _kept(one, since, until)
         if run is not None:
             tasks[one.dag_id, one.task_id, one.queue, one.executor].append(run)
-            waits[one.executor].append(run.queued)
+            unnamed_pods = one.executor is None and one.queue == KUBERNETES_QUEUE
+            waits[one.executor, unnamed_pods].append(run.queued)
     return ordered(
         since,
         until,
         [_task(key, runs) for key, runs in tasks.items()],
         [
-            Wait(executor=executor, runs=len(times), queued_p50=percentile(times, MEDIAN))
-            for executor, times in waits.items()
+            Wait(
+                executor=executor,
+                unnamed_pods=unnamed_pods,
+                runs=len(times),
+                queued_p50=percentile(times, MEDIAN),
+            )
+            for (executor, unnamed_pods), times in waits.items()
         ],
     )
 
@@ -136,7 +157,7 @@ def ordered(
         since=since,
         until=until,
         tasks=tuple(sorted(tasks, key=lambda t: (t.dag_id, t.task_id, t.queue, t.executor or ""))),
-        waits=tuple(sorted(waits, key=lambda wait: wait.executor or "")),
+        waits=tuple(sorted(waits, key=lambda wait: (wait.executor or "", wait.unnamed_pods))),
     )
 
 
@@ -155,7 +176,12 @@ def _kept(one: Instance, since: datetime, until: datetime) -> _Run | None:
         return None
     if not since <= one.ended_at < until or not one.queued_at <= one.started_at <= one.ended_at:
         return None
-    return _Run(one.state == FAILED, one.ended_at - one.started_at, one.started_at - one.queued_at)
+    return _Run(
+        failed=one.state == FAILED,
+        duration=one.ended_at - one.started_at,
+        queued=one.started_at - one.queued_at,
+        ended_at=one.ended_at,
+    )
 
 
 def _task(key: tuple[str, str, str, str | None], runs: Sequence[_Run]) -> TaskHistory:
@@ -173,4 +199,6 @@ def _task(key: tuple[str, str, str, str | None], runs: Sequence[_Run]) -> TaskHi
         duration_p95=percentile(durations, NEARLY_ALL) if durations else None,
         queued_p50=percentile(queued, MEDIAN),
         queued_p95=percentile(queued, NEARLY_ALL),
+        first_ended=min(run.ended_at for run in runs),
+        last_ended=max(run.ended_at for run in runs),
     )

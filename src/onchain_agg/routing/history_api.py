@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import urllib3
 
@@ -14,6 +14,7 @@ from onchain_agg.routing.history import FAILED, SUCCESS, History, Instance, hist
 
 _TASK_INSTANCES = "/api/v2/dags/~/dagRuns/~/taskInstances"
 _TOKEN = "/auth/token"  # noqa: S105 - a path
+_URL_FORM = "https://airflow.example:8080"
 _PAGE = 100  # Airflow's own limit, [api] maximum_page_limit
 # A page takes the server a good part of a second.
 _MAX_ROWS = 200_000
@@ -22,7 +23,10 @@ _TIMEOUT_S = 60.0
 
 @dataclass(frozen=True, kw_only=True)
 class Server:
-    """An Airflow API server, and who asks: with a token, a name and password, or as anybody."""
+    """An Airflow API server, and who asks: with a token, a name and password, or as anybody.
+
+    ``url`` is shown in errors and logs, so `read_api` takes none that holds anything secret.
+    """
 
     url: str
     token: str | None = None
@@ -34,14 +38,30 @@ def read_api(server: Server, since: datetime, until: datetime) -> History:
     """Return the history from *since* until before *until* that *server* tells.
 
     Raises:
-        ConfigError: The server refuses, or has no such API; says what to correct.
+        ConfigError: The URL of *server* is no address alone, or the server refuses, or it has no
+            such API; says what to correct.
         SourceError: The server does not answer.
     """
-    if not server.url.startswith(("http://", "https://")):
-        raise ConfigError(f"--api is {server.url!r}. Write it as https://airflow.example:8080.")
+    _check_address(server.url)
     with urllib3.PoolManager(retries=False, timeout=_TIMEOUT_S) as pool:
         headers = {"Authorization": f"Bearer {server.token or _token(pool, server)}"}
         return history_of(_instances(pool, server, headers, (since, until)), since, until)
+
+
+def _check_address(url: str) -> None:
+    # What is refused may hold a password, so it is not repeated.
+    try:
+        parts = urlsplit(url)
+        is_address = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_address = False
+    if not is_address:
+        raise ConfigError(f"--api is not an address of a server. Write it as {_URL_FORM}.")
+    if any(mark in url for mark in "@?#"):
+        raise ConfigError(
+            "--api holds a name, a password or a query beside the address. Write it as "
+            f"{_URL_FORM}, and give a --token, or --user and --password."
+        )
 
 
 def _token(pool: urllib3.PoolManager, server: Server) -> str:
@@ -74,7 +94,12 @@ def _instances(
         path = f"{_TASK_INSTANCES}?{urlencode(query, doseq=True)}"
         page = _answer(pool, server, "GET", path, headers=headers)
         found = _told(page, "task_instances", server, _TASK_INSTANCES)
-        yield from map(_instance, found)
+        if "next_cursor" not in page:
+            raise ConfigError(
+                f"{server.url} answers {_TASK_INSTANCES} without next_cursor, so it is not Airflow "
+                "3.3. Upgrade it, or read the database with --database."
+            )
+        yield from _read(found, server)
         count += len(found)
         if not page["next_cursor"]:
             return
@@ -88,11 +113,22 @@ def _instances(
 
 def _told(answer: Any, field: str, server: Server, path: str) -> Any:
     if not isinstance(answer, dict) or field not in answer:
-        raise ConfigError(
-            f"{server.url} answers {path} with something that is not Airflow's. Name Airflow's "
-            "API server with --api."
-        )
+        raise _not_airflows(server, path)
     return answer[field]
+
+
+def _not_airflows(server: Server, path: str) -> ConfigError:
+    return ConfigError(
+        f"{server.url} answers {path} with something that is not Airflow's. Name Airflow's "
+        "API server with --api."
+    )
+
+
+def _read(found: Any, server: Server) -> list[Instance]:
+    try:
+        return [_instance(told) for told in found]
+    except (KeyError, TypeError, ValueError) as error:
+        raise _not_airflows(server, _TASK_INSTANCES) from error
 
 
 def _instance(told: Mapping[str, Any]) -> Instance:

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Select,
     String,
     Table,
+    and_,
     create_engine,
     func,
     inspect,
@@ -42,6 +43,8 @@ from onchain_agg.routing.history import (
     history_of,
     ordered,
 )
+from onchain_agg.routing.workloads import KUBERNETES_QUEUE
+from onchain_agg.warehouse.engine import shown as without_secrets
 
 _POSTGRES = "postgresql+psycopg"
 _URL_FORM = "postgresql://user:password@host:5432/airflow"
@@ -58,7 +61,9 @@ _TI = Table(
     *(Column(name, String) for name in ("operator", "state")),
     *(Column(name, _MOMENT) for name in ("queued_dttm", "start_date", "end_date")),
 ).c
-_KEY = (_TI.dag_id, _TI.task_id, func.coalesce(_TI.queue, "").label("queue"), _TI.executor)
+_QUEUE = func.coalesce(_TI.queue, "")
+_KEY = (_TI.dag_id, _TI.task_id, _QUEUE.label("queue"), _TI.executor)
+_UNNAMED_PODS = and_(_TI.executor.is_(None), _QUEUE == KUBERNETES_QUEUE).label("unnamed_pods")
 
 
 def read_database(url: str, since: datetime, until: datetime) -> History:
@@ -94,10 +99,13 @@ def _readable(url: str) -> tuple[URL, str]:
     try:
         target = make_url(url)
         backend = target.get_backend_name()
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # the latter for a port that is no number
         # The text may hold a password, so it is not repeated.
         raise ConfigError(f"--database is not a database URL. Write it as {_URL_FORM}.") from None
-    shown = target.difference_update_query(["password"]).render_as_string(hide_password=True)
+    if backend != "sqlite" and "@" in f"{target.host}{target.database}":
+        # It is read as the end of the password, so the rest of that would be shown.
+        raise ConfigError("--database has an @ too many. Write one of a password as %40.")
+    shown = without_secrets(target)
     if backend == "postgresql":
         return target.set(drivername=_POSTGRES), shown
     if backend == "sqlite" and target.database:
@@ -134,8 +142,12 @@ def _aggregated(connection: Connection, since: datetime, until: datetime) -> His
     connection.execute(text(f"SET LOCAL statement_timeout = '{_STATEMENT_TIMEOUT_S}s'"))
     queued = _TI.start_date - _TI.queued_dttm
     waits = select(
-        _TI.executor, func.count().label("runs"), _percentile(queued, MEDIAN).label("queued_p50")
+        _TI.executor,
+        _UNNAMED_PODS,
+        func.count().label("runs"),
+        _percentile(queued, MEDIAN).label("queued_p50"),
     )
+    waits = _kept(waits, since, until).group_by(_TI.executor, _UNNAMED_PODS)
     return ordered(
         since,
         until,
@@ -145,7 +157,7 @@ def _aggregated(connection: Connection, since: datetime, until: datetime) -> His
         ],
         [
             Wait(**row._mapping)  # noqa: SLF001 - the same
-            for row in connection.execute(_kept(waits, since, until).group_by(_TI.executor))
+            for row in connection.execute(waits)
         ],
     )
 
@@ -161,6 +173,8 @@ def _task_statement(since: datetime, until: datetime) -> Select[Any]:
         _percentile(duration, NEARLY_ALL).filter(worked).label("duration_p95"),
         _percentile(queued, MEDIAN).label("queued_p50"),
         _percentile(queued, NEARLY_ALL).label("queued_p95"),
+        func.min(_TI.end_date).label("first_ended"),
+        func.max(_TI.end_date).label("last_ended"),
     )
     return _kept(statement, since, until).group_by(*_KEY)
 

@@ -18,6 +18,8 @@ _SESSION = {
     # Notices a vanished client in the middle of a statement.
     "client_connection_check_interval": "10s",
 }
+# Of a URL's query: where the server is. Others, as sslpassword, may be secret.
+_SHOWN = {"host", "hostaddr", "port", "dbname", "service"}
 # No retry repairs these; everything else may be a server that is starting or unreachable.
 _FINAL = ("authentication failed", "does not exist", "no pg_hba.conf entry", "permission denied")
 
@@ -48,14 +50,16 @@ def engine_for(url: str) -> Engine:
 
 
 def shown(url: str | URL) -> str:
-    """Return *url* as it may be shown: without its password."""
-    return make_url(url).render_as_string(hide_password=True)
+    """Return *url* as it may be shown: without its password, nor what its query may hide."""
+    parsed = make_url(url)
+    query = {name: value for name, value in parsed.query.items() if name in _SHOWN}
+    return parsed.set(query=query).render_as_string(hide_password=True)
 
 
 def _with_psycopg(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:  # the latter for a port that is no number
         # The text may hold a password, so it is not repeated.
         raise ConfigError(
             "warehouse_url is not a database URL. "

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from onchain_agg.errors import ConfigError
 from onchain_agg.routing.advice import Model, Prices, Start, Verdict, advise
 from onchain_agg.routing.executors import Executors
-from onchain_agg.routing.history import TaskHistory, Wait, ordered
+from onchain_agg.routing.history import Instance, TaskHistory, Wait, history_of, ordered
 
 SECOND = timedelta(seconds=1)
 SINCE = datetime(2026, 11, 1, tzinfo=UTC)
@@ -25,6 +25,8 @@ LIGHT = TaskHistory(
     duration_p95=20 * SECOND,
     queued_p50=SECOND,
     queued_p95=2 * SECOND,
+    first_ended=SINCE,
+    last_ended=UNTIL - SECOND,
 )
 HEAVY = replace(LIGHT, task_id="rebuild", queue="kubernetes", executor="KubernetesExecutor")
 # A pod takes 40 s, a worker 1 s: the break-even is 200 s, its band from 150 s to 250 s.
@@ -190,6 +192,101 @@ def test_nothing_is_won_on_workers_where_a_pod_starts_sooner():
     assert _verdict(_lasting(HEAVY, 1), waits=waits) is Verdict.STAYS
 
 
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+HALF_HOURLY = replace(_lasting(LIGHT, 1800), runs=40)
+
+
+def _at(task, *, first, last):
+    """Return *task* with its runs ended between *first* and *last*, days after the start."""
+    return replace(task, first_ended=SINCE + first * DAY, last_ended=SINCE + last * DAY)
+
+
+def _in_pod(task):
+    return replace(task, queue="kubernetes", executor="KubernetesExecutor")
+
+
+def test_a_task_that_was_moved_to_a_pod_is_not_told_to_move_there():
+    before = Instance(
+        dag_id="whales",
+        task_id="load",
+        queue="nft_worker",
+        executor=None,
+        operator=None,
+        state="success",
+        queued_at=SINCE,
+        started_at=SINCE + SECOND,
+        ended_at=SINCE + HOUR,
+    )
+    after = replace(
+        before,
+        queue="kubernetes",
+        executor="KubernetesExecutor",
+        queued_at=SINCE + 5 * DAY,
+        started_at=SINCE + 5 * DAY + 40 * SECOND,
+        ended_at=SINCE + 5 * DAY + HOUR,
+    )
+
+    report = advise(history_of([before] * 40 + [after] * 40, SINCE, UNTIL), Model())
+
+    (advice,) = report.advice
+    assert (advice.task.queue, advice.verdict) == ("kubernetes", Verdict.STAYS)
+    assert advice.saves == timedelta(0)
+
+
+def test_a_task_that_was_repaired_is_no_longer_called_not_routed():
+    stray = _at(replace(HEAVY, executor=None), first=0, last=2)
+
+    report = _report(stray, _at(_lasting(HEAVY, 3600), first=3, last=6))
+
+    assert [one.verdict for one in report.advice] == [Verdict.STAYS]
+
+
+@pytest.mark.parametrize(
+    ("here", "elsewhere", "per_day"),
+    [
+        pytest.param((0, 6), None, 40 / 7, id="never moved: the whole period"),
+        pytest.param((6, 6.9), None, 40 / 7, id="new: the whole period too"),
+        pytest.param((4, 6), (0, 3), 10, id="moved: from the last run elsewhere"),
+        pytest.param((2, 6), (0, 3), 8, id="moved in parts: from the first run here"),
+        pytest.param((0, 6), (3, 4), 40 / 7, id="moved and back: from the first run here"),
+        pytest.param((6.8, 6.9), (0, 6.5), 40, id="moved on the last day: of one day"),
+    ],
+)
+def test_runs_a_day_are_of_the_time_since_the_task_was_moved(here, elsewhere, per_day):
+    former = [_at(HALF_HOURLY, first=elsewhere[0], last=elsewhere[1])] if elsewhere else []
+
+    (advice,) = _report(_at(_in_pod(HALF_HOURLY), first=here[0], last=here[1]), *former).advice
+
+    assert advice.task.queue == "kubernetes"
+    assert advice.runs_per_day == pytest.approx(per_day)
+
+
+def test_what_a_move_saves_is_of_the_runs_a_day_where_the_task_is_now():
+    former = _at(_in_pod(_lasting(LIGHT, 3600)), first=0, last=5)
+
+    (advice,) = _report(former, _at(HALF_HOURLY, first=5.5, last=6)).advice
+
+    assert (advice.verdict, advice.saves) == (Verdict.TO_POD, 10 * HOUR)
+
+
+@pytest.mark.parametrize("default", ["CeleryExecutor", "LocalExecutor"])
+def test_what_was_not_routed_says_nothing_of_the_start_on_workers(default):
+    astray = Wait(executor=None, unnamed_pods=True, runs=500, queued_p50=3600 * SECOND)
+    model = Model(executors=Executors(default=default))
+
+    report = _report(HEAVY, model=model, waits=(*WAITS, astray))
+
+    assert report.worker == Start(time=SECOND, runs=20)
+    assert report.pod == Start(time=40 * SECOND, runs=20)
+
+
+def test_pods_of_the_default_executor_tell_the_start_of_a_pod():
+    waits = (Wait(executor=None, unnamed_pods=True, runs=30, queued_p50=50 * SECOND),)
+    model = Model(executors=Executors(default="KubernetesExecutor"))
+
+    assert _report(HEAVY, model=model, waits=waits).pod == Start(time=50 * SECOND, runs=30)
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -235,7 +332,9 @@ _ORDER = {Verdict.TO_WORKERS: 0, Verdict.STAYS: 1, Verdict.TO_POD: 2}
 
 @given(st.lists(_TASKS, max_size=8), _WAITS)
 def test_no_move_costs_time_and_only_a_move_saves_any(tasks, waits):
-    report = _report(*tasks, waits=waits)
+    named = [replace(task, task_id=f"t{number}") for number, task in enumerate(tasks)]
+
+    report = _report(*named, waits=waits)
 
     moves = {Verdict.TO_WORKERS, Verdict.TO_POD}
     assert len(report.advice) == len(tasks)

@@ -48,6 +48,8 @@ def test_one_run_is_the_history_of_its_task():
                 duration_p95=10 * SECOND,
                 queued_p50=SECOND,
                 queued_p95=SECOND,
+                first_ended=LOADED.ended_at,
+                last_ended=LOADED.ended_at,
             ),
         ),
         waits=(Wait(executor=None, runs=1, queued_p50=SECOND),),
@@ -79,6 +81,27 @@ def test_mapped_instances_are_runs_of_one_task_and_another_queue_is_another_task
         ("kubernetes", "KubernetesExecutor", 1),
         ("whale_worker", None, 2),
     ]
+
+
+def test_a_record_tells_when_its_first_and_its_last_run_ended():
+    ended = [LOADED.ended_at + hours * timedelta(hours=1) for hours in (5, 0, 9)]
+
+    (task,) = history_of([replace(LOADED, ended_at=at) for at in ended], SINCE, UNTIL).tasks
+
+    assert (task.first_ended, task.last_ended) == (ended[1], ended[2])
+
+
+def test_runs_for_pods_that_name_no_executor_wait_apart_from_others_of_the_default_one():
+    pod = replace(LOADED, queue="kubernetes", queued_at=QUEUED - 8 * SECOND)
+    named = replace(pod, executor="KubernetesExecutor")
+
+    history = history_of([LOADED, pod, named, replace(named, queue="nft_worker")], SINCE, UNTIL)
+
+    assert history.waits == (
+        Wait(executor=None, runs=1, queued_p50=SECOND),
+        Wait(executor=None, unnamed_pods=True, runs=1, queued_p50=9 * SECOND),
+        Wait(executor="KubernetesExecutor", runs=2, queued_p50=9 * SECOND),
+    )
 
 
 @pytest.mark.parametrize(

@@ -146,7 +146,27 @@ def test_an_answer_that_is_not_json_comes_from_something_else():
     )
 
 
-@pytest.mark.parametrize("body", [b"[]", b'{"dags": []}'])
+def test_an_airflow_without_cursors_is_too_old():
+    body = b'{"task_instances": [], "total_entries": 0}'
+    with _airflow(body=body) as (url, _), pytest.raises(ConfigError) as refused:
+        read_api(Server(url=url, token="t"), SINCE, UNTIL)
+
+    assert str(refused.value) == (
+        f"{url} answers {PATH} without next_cursor, so it is not Airflow 3.3. Upgrade it, or read "
+        "the database with --database."
+    )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[]",
+        b'{"dags": []}',
+        b'{"task_instances": [{"dag_id": "whales"}], "next_cursor": null}',
+        b'{"task_instances": 3, "next_cursor": null}',
+        json.dumps({"task_instances": [{**TOLD, "end_date": "x"}], "next_cursor": None}).encode(),
+    ],
+)
 def test_json_of_something_else_is_told_as_such(body):
     with _airflow(body=body) as (url, _), pytest.raises(ConfigError) as refused:
         read_api(Server(url=url, token="t"), SINCE, UNTIL)
@@ -172,12 +192,34 @@ def test_a_silent_server_may_be_asked_again():
         read_api(Server(url=url, token="t"), SINCE, UNTIL)
 
 
-def test_an_address_without_a_scheme_is_refused():
+@pytest.mark.parametrize(
+    "url",
+    [
+        "airflow:8080",
+        "ftp://me:s3cret@airflow",
+        "https://",
+        "http://[x",
+        "http://127.0.0.1:99999",
+        "http://me:s3c@ret:x",
+    ],
+)
+def test_what_is_no_address_is_refused_and_not_repeated(url):
     with pytest.raises(ConfigError) as refused:
-        read_api(Server(url="airflow:8080"), SINCE, UNTIL)
+        read_api(Server(url=url), SINCE, UNTIL)
 
     assert str(refused.value) == (
-        "--api is 'airflow:8080'. Write it as https://airflow.example:8080."
+        "--api is not an address of a server. Write it as https://airflow.example:8080."
+    )
+
+
+@pytest.mark.parametrize("url", ["http://me:s3cret@h", "http://s3cret@h", "http://h/?token=s3cret"])
+def test_an_address_that_may_hold_a_password_is_refused_and_not_repeated(url):
+    with pytest.raises(ConfigError) as refused:
+        read_api(Server(url=url, token="t"), SINCE, UNTIL)
+
+    assert str(refused.value) == (
+        "--api holds a name, a password or a query beside the address. Write it as "
+        "https://airflow.example:8080, and give a --token, or --user and --password."
     )
 
 

@@ -7,6 +7,7 @@ import pytest
 import urllib3
 
 from onchain_agg.errors import ConfigError, SourceError
+from onchain_agg.sources.masking import masked
 from onchain_agg.sources.rpc import (
     HttpAnswer,
     RefusedError,
@@ -15,7 +16,6 @@ from onchain_agg.sources.rpc import (
     TooLargeError,
     UnsupportedError,
     decoder_of,
-    masked,
 )
 
 TEXT = decoder_of(str)
@@ -306,6 +306,18 @@ def test_a_key_that_the_node_repeats_is_not_shown():
     assert str(caught.value) == "m at https://node/v2/***: error -32000: no plan for ***."
 
 
+def test_a_short_user_is_masked_where_it_stands_alone():
+    def send(_, __):
+        raise urllib3.exceptions.HTTPError("Connection refused for u: p%2F1 is not p/1")
+
+    with pytest.raises(SourceError) as caught:
+        Rpc(["http://u:p%2F1@node"], send=send).ask(calls(1), TEXT)
+
+    assert str(caught.value) == (
+        "m at http://node: no answer (HTTPError: Connection refused for ***: *** is not ***)."
+    )
+
+
 @pytest.mark.parametrize(
     ("urls", "message"),
     [
@@ -314,7 +326,10 @@ def test_a_key_that_the_node_repeats_is_not_shown():
             ["wss://node/v3/" + KEY],
             "wss://node/v3/*** is not an http:// or https:// URL. Correct the connection.",
         ),
-        ([KEY], "An RPC endpoint is not an http:// or https:// URL. Correct the connection."),
+        *(
+            ([url], "An RPC endpoint is not an http:// or https:// URL. Correct the connection.")
+            for url in (KEY, "https://user:pa/ss@node/x", "http://[bad", f"http://node:99999/{KEY}")
+        ),
     ],
 )
 def test_an_endpoint_that_is_no_url_is_a_configuration_error(urls, message):
