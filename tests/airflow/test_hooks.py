@@ -1,15 +1,21 @@
 """Airflow connections become sources with their credentials in place."""
 
 import json
+from contextvars import ContextVar
+from functools import partial
+from threading import Event
 
 import pytest
+from airflow.sdk import Connection
 from hypothesis import given
 from hypothesis import strategies as st
 
 from onchain_agg.chains import chain_named
 from onchain_agg.errors import ConfigError, SourceError
-from onchain_agg.hooks import BitcoinHook, EvmHook, hook_for
-from onchain_agg.hooks.connection import scrubbed
+from onchain_agg.hooks import BitcoinHook, EvmHook, MarketHook, hook_for
+from onchain_agg.hooks.asking import asked
+from onchain_agg.hooks.sql_url import sql_url
+from onchain_agg.sources.masking import scrubbed
 from tests.fakes.http_server import serving
 
 pytestmark = pytest.mark.airflow
@@ -43,6 +49,88 @@ def test_the_api_key_goes_into_the_url(connection, host, endpoints):
     connection("onchain_ethereum", conn_type="onchain_evm", host=host, password="key")  # noqa: S106 - no secret
 
     assert _endpoints(EvmHook("onchain_ethereum")) == endpoints
+
+
+def test_an_api_key_is_one_part_of_the_url_and_no_error_holds_it(connection):
+    with serving(lambda *_: (500, b"")) as node:
+        connection(
+            "onchain_ethereum",
+            conn_type="onchain_evm",
+            host=f"{node.url}/{{api_key}}/rpc",
+            password="k/%e y?1",  # noqa: S106 - no secret
+        )
+        source = EvmHook("onchain_ethereum").source(chain_named("ethereum"))
+        with pytest.raises(SourceError) as caught:
+            source.check_chain()
+
+    assert node.paths == ["/k%2F%25e%20y%3F1/rpc"]
+    assert f"{node.url}/***/rpc" in str(caught.value)
+    assert "k/%e" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("host", "which"),
+    [
+        pytest.param("https://user:pa/ss@127.0.0.1:1/x", "its host", id="a slash in a password"),
+        pytest.param("http://[bad", "its host", id="no address"),
+        pytest.param("http://node:99999/k", "its host", id="no port"),
+        pytest.param("node:8545", "its host", id="no scheme"),
+        pytest.param("http://a.example,http://u:p@[::1", "URL 2 in its host", id="the second"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("hook", "conn_type"), [(EvmHook, "onchain_evm"), (BitcoinHook, "onchain_bitcoin")]
+)
+def test_a_url_that_is_none_is_told_without_its_text(connection, hook, conn_type, host, which):
+    connection("node", conn_type=conn_type, host=host, login="me")
+
+    with pytest.raises(ConfigError) as caught:
+        _endpoints(hook("node"))
+
+    assert str(caught.value) == (
+        f"Connection 'node': {which} is not an http:// or https:// URL. Correct it. In a user or "
+        "password, write / as %2F, @ as %40 and a comma as %2C."
+    )
+
+
+@pytest.mark.parametrize("extra", ['["key"]', "{key", '"key"', "5"])
+@pytest.mark.parametrize("hook", [EvmHook, BitcoinHook, MarketHook])
+def test_an_extra_that_is_no_object_is_told_without_its_text(monkeypatch, hook, extra):
+    found = Connection(conn_id="node", conn_type=hook.conn_type, host="kraken", extra=extra)
+    monkeypatch.setattr(hook, "get_connection", lambda *_: found)
+
+    assert hook("node").test_connection() == (
+        False,
+        'This connection: its extra is no JSON object. Write it as {"name": "value"}.',
+    )
+
+
+def test_a_database_with_an_extra_that_is_no_object_is_told():
+    found = Connection(conn_id="src", conn_type="postgres", host="db", extra='["key"]')
+
+    with pytest.raises(ConfigError) as caught:
+        sql_url(found, found.extra_dejson)
+
+    assert str(caught.value) == (
+        'Connection \'src\': its extra is no JSON object. Write it as {"name": "value"}.'
+    )
+
+
+def test_a_question_is_asked_in_the_context_of_its_asker():
+    variable = ContextVar("variable", default="nobody")
+    variable.set("the asker")
+
+    assert asked(variable.get).result(5) == "the asker"
+
+
+def test_a_question_that_nobody_waits_for_any_more_ends_quietly():
+    may_end = Event()
+
+    future = asked(partial(may_end.wait, 5))
+
+    assert not future.cancel()
+    may_end.set()
+    assert future.result(5) is True
 
 
 def test_an_api_key_is_not_shown_to_a_second_provider(connection):

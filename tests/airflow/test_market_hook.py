@@ -105,7 +105,15 @@ def test_the_sandbox_is_on_or_off(hook, sandbox, host):
                 " a query. Correct it.",
                 id=f"url {url}",
             )
-            for url in ("proxy.example", "ftp://proxy.example", "http://", "http://a/?k=v", 5)
+            for url in (
+                "proxy.example",
+                "ftp://proxy.example",
+                "http://",
+                "http://a/?k=v",
+                "http://[x",
+                "http://h:99999999/secret",
+                5,
+            )
         ),
         pytest.param(
             {"extra": {"sandbox": True}},

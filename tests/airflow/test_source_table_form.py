@@ -88,6 +88,8 @@ def test_what_cannot_be_waited_for_is_told_as_the_dag_file_is_read(given, messag
     [
         ({"min_rows": "many"}, "min_rows is 'many'. Give a whole number of at least 1."),
         ({"min_rows": 0}, "min_rows is 0. Give a whole number of at least 1."),
+        ({"min_rows": 10**18}, f"min_rows is {10**18}. Give a number of at most 18 digits."),
+        ({"min_rows": "9" * 19}, f"min_rows is {'9' * 19}. Give a number of at most 18 digits."),
         ({"watermark": {}}, "watermark is {}. Give one column and its value."),
         (
             {"watermark": {"a": 1, "b": 2}},

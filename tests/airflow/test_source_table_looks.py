@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import Engine, create_engine, make_url, text
+from sqlalchemy import Engine, NullPool, create_engine, make_url, text
 
 from onchain_agg.errors import ConfigError, SourceError, UnknownNameError
 from onchain_agg.operators import readiness
@@ -278,6 +278,52 @@ def test_another_database_than_postgresql_is_asked_too(tmp_path):
     reached = ("traded_at", "2026-03-01T12:00:00Z")
     assert look(_rows(1, table="trades", watermark=reached), url, _PLACE)
     assert not look(_rows(1, table="trades", watermark=("id", 2)), url, _PLACE)
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        pytest.param(
+            _rows(1, table="t", n=10**20),
+            f"The database of connection 'warehouse_source' cannot be asked for at least 1 row of "
+            f"t with n = {10**20}: Python int too large to convert to SQLite INTEGER. Give values "
+            "that its columns can hold.",
+            id="a number of more than 64 bits",
+        ),
+        pytest.param(
+            _rows(10**20, table="t"),
+            f"The database of connection 'warehouse_source' cannot be asked for at least {10**20} "
+            "rows of t: Python int too large to convert to SQLite INTEGER. Give values that its "
+            "columns can hold.",
+            id="rows of more than 64 bits",
+        ),
+        *(
+            pytest.param(
+                _rows(table="t", watermark=("at", moment)),
+                f"Column at is compared with {moment!r}. Give a time with its zone, such as "
+                "2026-03-01T00:00:00Z.",
+                id=f"a time that UTC does not have, {moment}",
+            )
+            for moment in ("9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+10:00")
+        ),
+    ],
+)
+def test_a_value_beyond_every_limit_is_a_mistake(tmp_path, condition, message):
+    url = make_url(f"sqlite:///{tmp_path / 'source.db'}")
+    with create_engine(url, poolclass=NullPool).begin() as connection:
+        connection.execute(text("CREATE TABLE t (n INTEGER, at TIMESTAMP)"))
+
+    with pytest.raises(ConfigError) as raised:
+        look(condition, url, _PLACE)
+
+    assert str(raised.value) == message
+
+
+def test_text_that_is_no_unicode_is_a_mistake(url):
+    with pytest.raises(
+        ConfigError, match=r"^The database of .* cannot be asked for at least 1 row"
+    ):
+        look(_rows(1, venue="\ud800"), url, _PLACE)
 
 
 def test_a_condition_says_what_it_waits_for():

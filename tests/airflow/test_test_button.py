@@ -163,8 +163,15 @@ def test_a_test_does_not_wait_for_a_rate_that_is_meant_for_tasks():
         pytest.param({}, "No RPC endpoint is configured. Give the connection a host.", id="no URL"),
         pytest.param(
             {"host": "node.example:8545"},
-            "An RPC endpoint is not an http:// or https:// URL. Correct the connection.",
+            "This connection: its host is not an http:// or https:// URL. Correct it. In a user or "
+            "password, write / as %2F, @ as %40 and a comma as %2C.",
             id="no scheme",
+        ),
+        pytest.param(
+            {"host": "https://user:pa/ss@127.0.0.1:1/x"},
+            "This connection: its host is not an http:// or https:// URL. Correct it. In a user or "
+            "password, write / as %2F, @ as %40 and a comma as %2C.",
+            id="a slash in a password",
         ),
         pytest.param(
             {"host": "http://a.example,http://b.example", "password": "a-longer-key"},

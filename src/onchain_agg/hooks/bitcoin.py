@@ -32,7 +32,11 @@ class BitcoinHook(SourceHook):
     hook_name = "On-chain: Bitcoin-family node"
 
     def endpoints(self, connection: Connection) -> list[str]:
-        """Return the URLs to ask, with the RPC user in place."""
+        """Return the URLs to ask, with the RPC user in place.
+
+        Raises:
+            ConfigError: One is not an http(s) URL.
+        """
         urls = urls_of(connection)
         if not connection.login:
             return urls

@@ -1,11 +1,10 @@
 """What all hooks share: the connection, the extras that are read, and Airflow's Test button."""
 
 import math
-import re
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
-from threading import Thread
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -13,13 +12,15 @@ from airflow.sdk import BaseHook, Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from onchain_agg.errors import ConfigError, OnchainAggError, SourceError
+from onchain_agg.hooks.asking import asked
+from onchain_agg.hooks.extra import check_extra
+from onchain_agg.sources.masking import scrubbed
 
 T = TypeVar("T")
 
 # A person waits for the Test button, and it holds a thread of the API server meanwhile.
 QUICK_TIMEOUT_S = 4.0
 _TEST_S = 8.0
-_LONG_SECRET = 8
 
 
 class ConnectionHook(BaseHook):
@@ -76,12 +77,14 @@ class ConnectionHook(BaseHook):
 
     def _connection(self) -> Connection:
         try:
-            return self.get_connection(self.conn_id)
+            connection = self.get_connection(self.conn_id)
         except AirflowNotFoundException as error:
             raise ConfigError(
                 f"Connection {self.conn_id!r} does not exist. Add it with `airflow connections add "
                 f"{self.conn_id} --conn-type {self.conn_type} --conn-host <{self.host_holds}>`."
             ) from error
+        check_extra(connection)
+        return connection
 
     def _number(self, extras: Mapping[str, Any], name: str) -> float | None:
         value = extras.get(name)
@@ -104,41 +107,21 @@ def answers(questions: Sequence[tuple[str, Callable[[], T]]]) -> list[T | Onchai
     A call's own timeout is not enough: a name server may be silent for longer, and a server that
     sends a byte now and then never ends.
     """
-    asked = [_asked(question) for _, question in questions]
-    wait(asked, _TEST_S)
-    return [_answer(name, future) for (name, _), future in zip(questions, asked, strict=True)]
+    futures: list[Future[T | OnchainAggError]] = [
+        asked(partial(_answered, question)) for _, question in questions
+    ]
+    wait(futures, _TEST_S)
+    return [_in_time(name, future) for (name, _), future in zip(questions, futures, strict=True)]
 
 
-def scrubbed(text: str, secrets: Iterable[str]) -> str:
-    """Return *text* without the *secrets*; a short one counts where it stands alone."""
-    # Longest first, so that no part of a secret is left beside a mask.
-    for secret in sorted(filter(None, secrets), key=len, reverse=True):
-        pattern = re.escape(secret)
-        if len(secret) < _LONG_SECRET:
-            # Masked inside words, a key of one letter would leave no word readable.
-            pattern = rf"(?<![A-Za-z0-9]){pattern}(?![A-Za-z0-9])"
-        text = re.sub(pattern, "***", text)
-    return text
+def _answered(question: Callable[[], T]) -> T | OnchainAggError:
+    try:
+        return question()
+    except OnchainAggError as error:
+        return error
 
 
-def _asked(question: Callable[[], T]) -> "Future[T | OnchainAggError]":
-    future: Future[T | OnchainAggError] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(question())
-        except OnchainAggError as error:
-            future.set_result(error)
-        except BaseException as error:
-            # Raised where the answer is read.
-            future.set_exception(error)
-
-    # A daemon: what never answers must not keep the process from ending.
-    Thread(target=run, daemon=True).start()
-    return future
-
-
-def _answer(name: str, future: "Future[T | OnchainAggError]") -> T | OnchainAggError:
+def _in_time(name: str, future: "Future[T | OnchainAggError]") -> T | OnchainAggError:
     if not future.done():
         return SourceError(f"{name} has not answered within {_TEST_S:g} s.")
     return future.result()

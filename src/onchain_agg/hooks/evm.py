@@ -1,6 +1,7 @@
 """An Airflow connection to nodes of an EVM chain."""
 
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from airflow.sdk import Connection
 
@@ -32,11 +33,13 @@ class EvmHook(SourceHook):
         """Return the URLs to ask, with the API key in place.
 
         Raises:
-            ConfigError: It is not said which of several URLs the API key belongs to.
+            ConfigError: One is not an http(s) URL, or it is not said which of several URLs the
+                API key belongs to.
         """
-        urls, key = urls_of(connection), connection.password
-        if not key:
+        urls = urls_of(connection)
+        if not connection.password:
             return urls
+        key = quote(connection.password, safe="")
         if any(_KEY in url for url in urls):
             return [url.replace(_KEY, key) for url in urls]
         if len(urls) > 1:

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 from airflow.sdk import Connection
 
 from onchain_agg.errors import ConfigError, OnchainAggError
-from onchain_agg.hooks.connection import QUICK_TIMEOUT_S, ConnectionHook, answers, scrubbed
+from onchain_agg.hooks.connection import QUICK_TIMEOUT_S, ConnectionHook, answers
+from onchain_agg.sources.masking import is_http_url, keys_in, scrubbed
 
 if TYPE_CHECKING:
     from onchain_agg.sources.market import ExchangeAccess
@@ -88,10 +89,8 @@ class MarketHook(ConnectionHook):
         return exchange_errors(about, partial(scrubbed, secrets=self._secrets(connection)))
 
     def _secrets(self, connection: Connection) -> list[str]:
-        from onchain_agg.sources.rpc import endpoint_of  # noqa: PLC0415 - as above
-
         url = connection.extra_dejson.get("url")
-        in_url = endpoint_of(str(url)).secrets if _is_url(url) else ()
+        in_url = keys_in(str(url)) if _is_url(url) else ()
         return [*super()._secrets(connection), *in_url, *filter(None, [connection.login])]
 
     def _access(self, connection: Connection) -> "ExchangeAccess":
@@ -150,12 +149,7 @@ def _host(exchange: Any) -> str:
 
 
 def _is_url(value: object) -> bool:
-    if not isinstance(value, str):
+    if not is_http_url(value):
         return False
-    parts = urlsplit(value)
-    return (
-        parts.scheme in {"http", "https"}
-        and bool(parts.hostname)
-        and not parts.query
-        and not parts.fragment
-    )
+    parts = urlsplit(str(value))
+    return not parts.query and not parts.fragment

@@ -10,12 +10,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import Connection
 
 from onchain_agg.errors import ConfigError, OnchainAggError
-from onchain_agg.hooks.connection import (
-    QUICK_TIMEOUT_S,
-    ConnectionHook,
-    answers,
-    scrubbed,
-)
+from onchain_agg.hooks.connection import QUICK_TIMEOUT_S, ConnectionHook, answers
+from onchain_agg.sources.masking import is_http_url, scrubbed
 
 if TYPE_CHECKING:
     from onchain_agg.chains import EvmChain, UtxoChain
@@ -47,7 +43,11 @@ class SourceHook(ConnectionHook):
 
     @abstractmethod
     def endpoints(self, connection: Connection) -> list[str]:
-        """Return the URLs to ask, first the preferred one, with their credentials in place."""
+        """Return the URLs to ask, first the preferred one, with their credentials in place.
+
+        Raises:
+            ConfigError: The connection's host holds something else.
+        """
 
     @abstractmethod
     def _served(self, one: "Rpc") -> Served:
@@ -117,8 +117,20 @@ class SourceHook(ConnectionHook):
 
 
 def urls_of(connection: Connection) -> list[str]:
-    """Return the URLs in the connection's host, which commas part."""
-    return [url.strip() for url in (connection.host or "").split(",") if url.strip()]
+    """Return the URLs in the connection's host, which commas part.
+
+    Raises:
+        ConfigError: One is not an http(s) URL; it is not repeated, for it may hold a key.
+    """
+    urls = [url.strip() for url in (connection.host or "").split(",") if url.strip()]
+    for number, url in enumerate(urls, 1):
+        if not is_http_url(url):
+            which = "its host" if len(urls) == 1 else f"URL {number} in its host"
+            raise ConfigError(
+                f"Connection {connection.conn_id!r}: {which} is not an http:// or https:// URL. "
+                "Correct it. In a user or password, write / as %2F, @ as %40 and a comma as %2C."
+            )
+    return urls
 
 
 def _without_secrets(endpoint: "Endpoint", secrets: list[str]) -> "Endpoint":
@@ -126,7 +138,7 @@ def _without_secrets(endpoint: "Endpoint", secrets: list[str]) -> "Endpoint":
     return replace(
         endpoint,
         shown=scrubbed(endpoint.shown, secrets),
-        secrets=tuple(sorted({*endpoint.secrets, *secrets}, key=len, reverse=True)),
+        secrets=(*endpoint.secrets, *secrets),
     )
 
 

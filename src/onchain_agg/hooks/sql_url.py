@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from onchain_agg.hooks.extra import check_extra
+
 if TYPE_CHECKING:
     from airflow.sdk import Connection
     from sqlalchemy.engine import URL
@@ -21,7 +23,11 @@ def sql_url(connection: "Connection", extras: Mapping[str, Any]) -> "URL":
 
     The database is the connection's schema; of SQLite, the file is its host. The extras ``sslmode``
     and ``sslrootcert`` count for PostgreSQL, every other one is ignored.
+
+    Raises:
+        ConfigError: The connection's extra is no JSON object.
     """
+    check_extra(connection)
     # A DAG file is read without it.
     from sqlalchemy.engine import URL  # noqa: PLC0415
 

@@ -54,7 +54,7 @@ def _read(
         if isinstance(column.type, kind):
             try:
                 return read(value, column.type)
-            except (ValueError, TypeError, InvalidOperation):
+            except (ValueError, TypeError, OverflowError, InvalidOperation):
                 raise ConfigError(
                     f"Column {column.name} is compared with {value!r}. Give {wanted}."
                 ) from None

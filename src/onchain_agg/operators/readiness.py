@@ -12,13 +12,10 @@ from typing import Any
 
 from sqlalchemy import (
     Connection,
-    Engine,
     Inspector,
     Integer,
-    NullPool,
     TableClause,
     column,
-    create_engine,
     func,
     inspect,
     literal_column,
@@ -37,12 +34,10 @@ from sqlalchemy.exc import (
 
 from onchain_agg.errors import ConfigError, SourceError, UnknownNameError
 from onchain_agg.operators.cell_values import Scalar, bound, comparable
-from onchain_agg.settings import configured_warehouse
+from onchain_agg.operators.source_engine import opened
 
-_CONNECT_TIMEOUT_S = 10
 # A look at a table without a fitting index must not go on for ever.
 _LOOK_TIMEOUT = "60s"
-_TIMED = ("postgresql", "mysql", "mariadb")
 # No wait repairs these; everything else may be a server that is starting or unreachable.
 _FINAL = ("authentication failed", "access denied", "does not exist", "permission denied")
 _SHOWN_NAMES = 20
@@ -107,28 +102,17 @@ def look(condition: Condition, url: URL | None, conn_id: str | None) -> bool:
         ConfigError: A value does not fit its column, or the database refuses the user.
         SourceError: The database does not answer, and waiting may help.
     """
-    place = "the warehouse" if conn_id is None else f"connection {conn_id!r}"
-    with _translated(place), _opened(url) as engine, engine.connect() as connection:
+    place = place_of(conn_id)
+    with _translated(place, condition), opened(url) as engine, engine.connect() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SET TRANSACTION READ ONLY"))
             connection.execute(text(f"SET LOCAL statement_timeout = '{_LOOK_TIMEOUT}'"))
         return _holds(connection, condition)
 
 
-@contextmanager
-def _opened(url: URL | None) -> Iterator[Engine]:
-    if url is None:
-        with configured_warehouse() as engine:
-            yield engine
-        return
-    timed = url.get_backend_name() in _TIMED
-    options = {"connect_timeout": _CONNECT_TIMEOUT_S} if timed else {}
-    # Looks are minutes apart, so no connection is kept.
-    engine = create_engine(url, poolclass=NullPool, connect_args=options)
-    try:
-        yield engine
-    finally:
-        engine.dispose()
+def place_of(conn_id: str | None) -> str:
+    """Return what an error calls the database of connection *conn_id*; None is the warehouse."""
+    return "the warehouse" if conn_id is None else f"connection {conn_id!r}"
 
 
 def _holds(connection: Connection, condition: Condition) -> bool:
@@ -171,7 +155,7 @@ def _unknown(inspector: Inspector, schema: str, full_name: str) -> UnknownNameEr
 
 
 @contextmanager
-def _translated(place: str) -> Iterator[None]:
+def _translated(place: str, condition: Condition) -> Iterator[None]:
     """Turn the driver's errors into ours, without the statement and its values."""
     try:
         yield
@@ -179,6 +163,11 @@ def _translated(place: str) -> Iterator[None]:
         raise ConfigError(
             f"SQLAlchemy cannot open {place}: {error}. Correct the connection's type, or install "
             "the database's SQLAlchemy dialect and driver."
+        ) from error
+    except (OverflowError, UnicodeError) as error:
+        raise ConfigError(
+            f"The database of {place} cannot be asked for {condition}: {error}. Give values that "
+            "its columns can hold."
         ) from error
     except DBAPIError as error:
         reason = " ".join(str(error.orig).split()).rstrip("?.")

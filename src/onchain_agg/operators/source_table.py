@@ -29,6 +29,8 @@ Value = str | int | bool | date | datetime | Decimal | None
 
 # Airflow's own time-out comes after the trigger's, whose message says what was waited for.
 _AFTER_THE_TRIGGER = timedelta(minutes=5)
+# What SQL's 64 bits hold for certain; no table has as many rows.
+_MOST_DIGITS = 18
 
 
 class LedgerWindow(TypedDict):
@@ -122,11 +124,11 @@ class SourceTableReadySensor(BaseSensorOperator):
     def poke(self, context: "Context") -> bool:
         """Return whether the table is ready; a database that is down is not."""
         # A DAG file is read without SQLAlchemy's dialects.
-        from onchain_agg.operators.readiness import look  # noqa: PLC0415
+        from onchain_agg.operators.looks import look_in_time  # noqa: PLC0415
 
         with failing_fast():
             try:
-                return look(self._condition(), self._url(), self.conn_id)
+                return look_in_time(self._condition(), self._url(), self.conn_id)
             except SourceError as error:
                 self.log.warning("%s Looking again in %s s.", error, self.poke_interval)
                 return False
@@ -247,6 +249,8 @@ def _plain(name: str, value: Any) -> str | int | bool | None:
 
 def _count(value: int | str) -> int:
     text = str(value).strip()
-    if isinstance(value, bool) or not (text.isascii() and text.isdigit()) or int(text) < 1:
+    if isinstance(value, bool) or not (text.isascii() and text.isdigit()) or not text.strip("0"):
         raise ConfigError(f"min_rows is {value!r}. Give a whole number of at least 1.")
+    if len(text) > _MOST_DIGITS:
+        raise ConfigError(f"min_rows is {text}. Give a number of at most {_MOST_DIGITS} digits.")
     return int(text)

@@ -14,10 +14,15 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from onchain_agg.errors import OnchainAggError, SourceError
 from onchain_agg.hooks.sql_url import sql_url
-from onchain_agg.operators import readiness
+from onchain_agg.operators import looks, readiness
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from sqlalchemy.engine import URL
+
+# The look at the deadline is given so many seconds; Airflow's own time-out is minutes later.
+_LAST_LOOK_S = 10.0
 
 
 class SourceTableTrigger(BaseTrigger):
@@ -48,6 +53,7 @@ class SourceTableTrigger(BaseTrigger):
         self.conn_id = conn_id
         self.poke_interval = poke_interval
         self.deadline = deadline
+        self._look: Future[bool] | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the import path of the class and the arguments that make this trigger again."""
@@ -66,9 +72,7 @@ class SourceTableTrigger(BaseTrigger):
         while True:
             problem = ""
             try:
-                url = await self._url()
-                # A driver blocks, and all triggers share one event loop. Each look is bounded.
-                if await asyncio.to_thread(readiness.look, condition, url, self.conn_id):
+                if await self._looked(condition, deadline):
                     yield _event("ready")
                     return
             except SourceError as error:
@@ -78,12 +82,24 @@ class SourceTableTrigger(BaseTrigger):
             except OnchainAggError as error:
                 yield _event("failed", str(error))
                 return
-            left = (deadline - timezone.utcnow()).total_seconds()
+            left = _seconds_to(deadline)
             if left <= 0:
                 message = f"There were not {condition} until {self.deadline}.{problem}"
                 yield _event("late", message)
                 return
             await asyncio.sleep(min(self.poke_interval, left))
+
+    async def _looked(self, condition: readiness.Condition, deadline: datetime) -> bool:
+        url = await self._url()
+        # A driver blocks, and all triggers share one event loop and one pool of threads. One look
+        # at a time: behind a silent server, threads must not pile up.
+        if self._look is None or self._look.done():
+            self._look = looks.begun_look(condition, url, self.conn_id)
+        within = min(looks.LOOK_S, max(_seconds_to(deadline), _LAST_LOOK_S))
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(self._look), within)
+        except TimeoutError:
+            raise looks.silent(self.conn_id, within) from None
 
     async def _url(self) -> "URL | None":
         if self.conn_id is None:
@@ -94,6 +110,10 @@ class SourceTableTrigger(BaseTrigger):
             # Airflow says so of a secrets backend that failed too, and the worker found it.
             raise SourceError(f"Connection {self.conn_id!r} cannot be found now.") from error
         return sql_url(connection, await connection.aextra_dejson())
+
+
+def _seconds_to(deadline: datetime) -> float:
+    return (deadline - timezone.utcnow()).total_seconds()
 
 
 def _event(status: str, message: str = "") -> TriggerEvent:

@@ -5,7 +5,6 @@ a key, so only its masked form is ever shown.
 """
 
 import logging
-import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -17,12 +16,11 @@ import msgspec
 import urllib3
 
 from onchain_agg.errors import ConfigError, SourceError
+from onchain_agg.sources.masking import has_host, is_http_url, keys_in, masked, scrubbed
 from onchain_agg.sources.rpc_faults import Fault, FaultKind, fault_of_error, fault_of_status
 
 T = TypeVar("T")
 
-# Keys are longer than any word that providers put in a path ("v2", "mainnet", "ethereum").
-_SECRET_SEGMENT = 12
 _FIRST_WAIT_S = 1.0
 _REST_S = 15.0  # an endpoint that failed is asked again after the others, for this long
 _REFUSALS = {FaultKind.UNSUPPORTED, FaultKind.PRUNED, FaultKind.REFUSED}
@@ -108,9 +106,7 @@ class Endpoint:
 
     def scrub(self, text: str) -> str:
         """Return *text* without the keys."""
-        for secret in self.secrets:
-            text = text.replace(secret, "***")
-        return text
+        return scrubbed(text, self.secrets)
 
 
 @dataclass(frozen=True)
@@ -347,31 +343,16 @@ def _sentence(about: str, method: str, shown: str, fault: Fault) -> str:
     return f"{about + ': ' if about else ''}{method} at {shown}: {fault.text.rstrip('.')}.{cure}"
 
 
-def masked(url: str) -> str:
-    """Return *url* without user, query and any path segment long enough to be a key."""
-    parts = urlsplit(url)
-    port = f":{parts.port}" if parts.port else ""
-    path = "/".join("***" if len(s) >= _SECRET_SEGMENT else s for s in parts.path.split("/"))
-    return f"{parts.scheme}://{parts.hostname}{port}{path}".rstrip("/")
-
-
 def endpoint_of(url: str) -> Endpoint:
     """Return the endpoint at *url*; everything in it that may be a key is kept out of messages.
 
     Raises:
         ConfigError: It is not an http(s) URL.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        shown = masked(url) if parts.hostname else "An RPC endpoint"
+    if not is_http_url(url):
+        shown = masked(url) if has_host(url) else "An RPC endpoint"
         raise ConfigError(f"{shown} is not an http:// or https:// URL. Correct the connection.")
-    queries = re.split(r"[&=]", parts.query)
-    segments = parts.path.split("/")
-    long_ones = [s for s in [*queries, *segments] if len(s) >= _SECRET_SEGMENT]
-    candidates = [parts.query, *long_ones, parts.password, parts.username]
-    # Longest first, so that no part of a secret is left beside a mask.
-    secrets = sorted({s for s in candidates if s}, key=len, reverse=True)
-    return Endpoint(url, masked(url), tuple(secrets))
+    return Endpoint(url, masked(url), keys_in(url))
 
 
 def http_send(timeout_s: float) -> Send:
