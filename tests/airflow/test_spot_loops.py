@@ -67,17 +67,40 @@ def test_a_loop_goes_on_with_the_part_that_was_interrupted(guarded):
     assert left == ["c", "d"]
 
 
-def test_a_loop_begins_anew_when_its_task_was_cleared():
+@pytest.mark.parametrize(
+    "clear",
+    [
+        pytest.param({"clears": 1, "max_tries": 4}, id="as it was over"),
+        pytest.param({"clears": 1}, id="as it ran, or with fewer retries"),
+        pytest.param({"max_tries": 4}, id="without its run"),
+    ],
+)
+def test_a_loop_begins_anew_when_its_task_was_cleared(clear):
     store = FakeStore()
     with running_task(store):
         first = list(resumable("ab"))
 
     with running_task(store):
         retried = list(resumable("ab"))
-    with running_task(store, max_tries=4):
+    with running_task(store, **clear):
         cleared = list(resumable("ab"))
 
     assert (first, retried, cleared) == (["a", "b"], [], ["a", "b"])
+
+
+def test_listing_the_parts_can_be_interrupted():
+    listed = []
+
+    def parts():
+        for part in "ab":
+            interrupt()
+            listed.append(part)
+            yield part
+
+    with pytest.raises(AirflowRescheduleException):
+        run(lambda: resumable(parts()), FakeStore())
+
+    assert listed == []
 
 
 def test_loops_of_one_task_are_told_apart_by_their_names():

@@ -7,12 +7,14 @@ from airflow.sdk import BaseOperator
 from onchain_agg.chains import chain_named
 from onchain_agg.errors import ConfigError
 from onchain_agg.hooks import hook_for
+from onchain_agg.operators.mapped import placed_partial
 from onchain_agg.operators.session import warehouse
-from onchain_agg.operators.waking import blocks_of, wake_or_not
+from onchain_agg.operators.waking import outlets_with, wake_or_not
 from onchain_agg.routing.placement import route
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+    from airflow.sdk.definitions.mappedoperator import OperatorPartial
     from sqlalchemy import Engine
 
     from onchain_agg.chains import EvmChain, UtxoChain
@@ -25,8 +27,8 @@ class IngestBlocksOperator(BaseOperator):
     """Loads the blocks of a chain that are missing, applies them and wakes the data sets.
 
     Where no day changed it ends well and wakes nobody. Runs on the queue ``ingest_worker``. For
-    several chains write a loop in the DAG file: a task that is mapped over chains would emit the
-    outlets of all of them.
+    several chains write a loop in the DAG file: a task cannot be mapped over chains, for it would
+    emit the outlets of all of them.
 
     Args:
         chain: Name of the chain. It is not a template: the DAG's outlet depends on it.
@@ -52,12 +54,21 @@ class IngestBlocksOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         """Take what the class says; nothing is looked up but the chain's name."""
-        outlets = [blocks_of(chain_named(chain)), *(kwargs.pop("outlets", None) or [])]
-        super().__init__(**route("ingest_worker", **kwargs, outlets=outlets))
+        super().__init__(**_placed(chain=chain, **kwargs))
         self.chain = chain
         self.first = first
         self.last = last
         self.conn_id = conn_id
+
+    @classmethod
+    def partial(cls, **kwargs: Any) -> "OperatorPartial":
+        """Return the operator for ``expand``, placed as unmapped; *chain* is named here.
+
+        Raises:
+            UnknownNameError: As of the class.
+            ConfigError: *chain* is not named.
+        """
+        return placed_partial(super().partial(**kwargs), kwargs, {"chain": None}, _placed)
 
     def execute(self, context: "Context") -> dict[str, int]:
         """Return the rows loaded, the height applied to, and the number of days that changed.
@@ -77,6 +88,12 @@ class IngestBlocksOperator(BaseOperator):
             applied = apply_blocks(engine, chain, final_height=source.final_height())
         wake_or_not(self, context["outlet_events"], chain, max(applied.days, default=None))
         return {"loaded": loaded, "height": applied.height, "days": len(applied.days)}
+
+
+def _placed(*, chain: str, **chosen: Any) -> dict[str, Any]:
+    """Return the arguments of BaseOperator; what is *chosen* wins over those of the queue."""
+    outlets = outlets_with(chain_named(chain), chosen.pop("outlets", None))
+    return route("ingest_worker", **chosen, outlets=outlets)
 
 
 def _load_missing(

@@ -4,12 +4,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from onchain_agg.operators.mapped import placed_partial
 from onchain_agg.operators.publish import dataset_on, due_scopes, publish_scopes, refresh_of
 from onchain_agg.operators.session import warehouse
 from onchain_agg.routing.placement import route
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+    from airflow.sdk.definitions.mappedoperator import OperatorPartial
 
 
 class PublishDataSetOperator(BaseOperator):
@@ -30,13 +32,23 @@ class PublishDataSetOperator(BaseOperator):
 
     def __init__(self, *, dataset: str, chain: str | None = None, **kwargs: Any) -> None:
         """Take what the class says; nothing is looked up but the names."""
-        # Its queue is in the definition, which needs SQLAlchemy; other operators do not.
-        from onchain_agg.metrics.registry import dataset_named  # noqa: PLC0415
-
-        definition = dataset_named(dataset) if chain is None else dataset_on(dataset, chain)
-        super().__init__(**route(definition.workload, **kwargs))
+        if chain is not None:
+            dataset_on(dataset, chain)
+        super().__init__(**_placed(dataset=dataset, **kwargs))
         self.dataset = dataset
         self.chain = chain
+
+    @classmethod
+    def partial(cls, **kwargs: Any) -> "OperatorPartial":
+        """Return the operator for ``expand``, placed as unmapped; *dataset* is named here.
+
+        Raises:
+            UnknownNameError: As of the class.
+            ConfigError: As of the class, or *dataset* is not named.
+        """
+        if kwargs.get("dataset") and kwargs.get("chain"):
+            dataset_on(kwargs["dataset"], kwargs["chain"])
+        return placed_partial(super().partial(**kwargs), kwargs, {"dataset": None}, _placed)
 
     def execute(self, context: "Context") -> dict[str, dict[str, int]]:
         """Return the windows published and the rows changed, by chain; empty where none was due.
@@ -50,3 +62,11 @@ class PublishDataSetOperator(BaseOperator):
             due = due_scopes(engine, self.dataset, run.partition_key)
             chosen = [scope for scope in due if self.chain in (None, scope)]
             return publish_scopes(engine, self.dataset, chosen, refresh_of(run.run_type))
+
+
+def _placed(*, dataset: str, **chosen: Any) -> dict[str, Any]:
+    """Return the arguments of BaseOperator; what is *chosen* wins over those of the queue."""
+    # Its queue is in the definition, which needs SQLAlchemy; other operators do not.
+    from onchain_agg.metrics.registry import dataset_named  # noqa: PLC0415
+
+    return route(dataset_named(dataset).workload, **chosen)

@@ -6,16 +6,19 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from onchain_agg.chains import chain_named
+from onchain_agg.operators.mapped import placed_partial
 from onchain_agg.operators.session import warehouse
-from onchain_agg.operators.waking import blocks_of, wake_or_not
+from onchain_agg.operators.waking import outlets_with, wake_or_not
 from onchain_agg.routing.placement import route
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+    from airflow.sdk.definitions.mappedoperator import OperatorPartial
     from sqlalchemy import Engine
 
     from onchain_agg.chains import EvmChain, UtxoChain
 
+_SIZE = "memory"
 _CHECKPOINT = "onchain_agg.rebuild"
 _FIRST_DAY, _LAST_DAY = date(1970, 1, 1), date(9999, 12, 31)
 
@@ -25,7 +28,8 @@ class RebuildOperator(BaseOperator):
 
     Served rows stay as they are until a data set is published again, and equal rows stay then too.
     Blocks are applied in transactions of a bounded size, so an interruption loses at most one of
-    them: the next attempt goes on where the last one ended and does not begin again.
+    them: the next attempt goes on where the last one ended and does not begin again, unless the
+    task was cleared.
 
     Args:
         chain: Name of the chain. It is not a template: the DAG's outlet depends on it.
@@ -36,12 +40,23 @@ class RebuildOperator(BaseOperator):
         UnknownNameError: No such chain or size.
     """
 
-    def __init__(self, *, chain: str, size: str = "memory", **kwargs: Any) -> None:
+    def __init__(self, *, chain: str, size: str = _SIZE, **kwargs: Any) -> None:
         """Take what the class says; nothing is looked up but the names."""
-        outlets = [blocks_of(chain_named(chain)), *(kwargs.pop("outlets", None) or [])]
-        super().__init__(**route(size, **kwargs, outlets=outlets))
+        super().__init__(**_placed(chain=chain, size=size, **kwargs))
         self.chain = chain
         self.size = size
+
+    @classmethod
+    def partial(cls, **kwargs: Any) -> "OperatorPartial":
+        """Return the operator for ``expand``, placed as unmapped; *chain* is named here.
+
+        Raises:
+            UnknownNameError: As of the class.
+            ConfigError: *chain* is not named.
+        """
+        return placed_partial(
+            super().partial(**kwargs), kwargs, {"chain": None, "size": _SIZE}, _placed
+        )
 
     def execute(self, context: "Context") -> dict[str, int]:
         """Return the height applied to, the blocks that wait, and the windows to publish again.
@@ -51,35 +66,45 @@ class RebuildOperator(BaseOperator):
             AirflowRescheduleException: The node goes away; the task goes on elsewhere.
         """
         # A DAG file is read without the libraries of a running task.
+        from onchain_agg.routing.interruption import times_cleared  # noqa: PLC0415
         from onchain_agg.routing.spot import spot_safe  # noqa: PLC0415
         from onchain_agg.warehouse.apply import apply_blocks, tip_of  # noqa: PLC0415
 
         chain, store = chain_named(self.chain), context["task_state_store"]
         with spot_safe(), warehouse() as engine:
-            final_height = _forget_state(engine, chain, store)
+            final_height = _forget_state(engine, chain, store, times_cleared(context))
             applied = apply_blocks(engine, chain, final_height=final_height)
             marked = _mark_windows(engine, chain)
             with engine.connect() as connection:
                 tip = tip_of(connection, chain.name)
-            # A run of this task that is cleared later is to begin anew.
             store.delete(_CHECKPOINT)
         wake_or_not(self, context["outlet_events"], chain, None if tip is None else tip.day)
         return {"height": applied.height, "waiting": applied.waiting, "windows": marked}
 
 
-def _forget_state(engine: "Engine", chain: "EvmChain | UtxoChain", store: Any) -> int:
+def _placed(*, chain: str, size: str, **chosen: Any) -> dict[str, Any]:
+    """Return the arguments of BaseOperator; what is *chosen* wins over those of the size."""
+    outlets = outlets_with(chain_named(chain), chosen.pop("outlets", None))
+    return route(size, **chosen, outlets=outlets)
+
+
+def _forget_state(
+    engine: "Engine", chain: "EvmChain | UtxoChain", store: Any, cleared: list[int]
+) -> int:
     """Forget the state unless an earlier attempt did; return what was the highest final block.
 
     That height is lost with the state, so it is kept before, and what was forgotten after: an end
-    between the two forgets a state that is empty, or as far as another task has applied it.
+    between the two forgets a state that is empty, or as far as another task has applied it. An
+    attempt before the task was *cleared* does not count, but the height that it kept does.
     """
     from onchain_agg.warehouse.apply import reset_state, tip_of  # noqa: PLC0415 - as above
 
     kept = store.get(_CHECKPOINT)
-    if kept is None:
+    if kept is None or kept.get("cleared") != cleared:
         with engine.connect() as connection:
             tip = tip_of(connection, chain.name)
-        kept = {"final_height": -1 if tip is None else tip.final_height, "is_forgotten": False}
+        heights = (-1 if tip is None else tip.final_height, kept["final_height"] if kept else -1)
+        kept = {"final_height": max(heights), "is_forgotten": False, "cleared": cleared}
         store.set(_CHECKPOINT, kept)
     if not kept["is_forgotten"]:
         with engine.begin() as connection:

@@ -4,7 +4,9 @@ An event only wakes; what is to be done is in ``ops.dirty``. So an event may be 
 late, and one key is enough for any number of days.
 """
 
+from collections.abc import Iterable
 from datetime import date
+from typing import Any
 
 from airflow.sdk import Asset, BaseOperator, get_current_context, task
 from airflow.sdk.types import OutletEventAccessorsProtocol
@@ -16,6 +18,13 @@ def blocks_of(chain: Chain) -> Asset:
     """Return the asset that stands for the applied blocks of *chain*."""
     # A URI scheme has no underscore.
     return Asset(name=f"onchain_agg.chain.{chain.name}", uri=f"onchain-agg://chain/{chain.name}")
+
+
+def outlets_with(chain: Chain, others: Iterable[Any] | None) -> list[Any]:
+    """Return the outlets of a task that changes *chain*: its blocks, and *others* beside them."""
+    blocks = blocks_of(chain)
+    # A mapped task's operator is made of arguments that name them already.
+    return [blocks, *(other for other in others or () if other != blocks)]
 
 
 def wake_on(events: OutletEventAccessorsProtocol, chain: Chain, day: date) -> None:

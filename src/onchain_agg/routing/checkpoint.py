@@ -99,13 +99,13 @@ def resumed(
     store: Store,
     key: str,
     parts: Sequence[object],
-    cleared: int,
+    cleared: list[int],
     clock: Callable[[], float] = time.monotonic,
 ) -> Checkpoint:
     """Return the checkpoint of a loop over *parts*: the one in *store*, or a new one.
 
-    A new one begins where there is none, where the parts are others, and where *cleared*, a number
-    that changes as the task is cleared, is another one.
+    A new one begins where there is none, where the parts are others, and where *cleared*, numbers
+    that change as the task is cleared, are others.
 
     Raises:
         ConfigError: A part has no text that stays the same from one process to the next.
@@ -119,7 +119,9 @@ def resumed(
 def _done(key: str, kept: dict[str, Any], loop: dict[str, Any]) -> int:
     done = kept.get("done")
     if kept.get("cleared") != loop["cleared"]:
-        _log.info("%s: the task was cleared, so all %d parts are done anew.", key, loop["of"])
+        _log.info(
+            "%s: tasks of this run were cleared, so all %d parts are done anew.", key, loop["of"]
+        )
         return 0
     if any(kept.get(what) != value for what, value in loop.items()) or not isinstance(done, int):
         _log.info("%s: the parts are others than last time, so all %d are done.", key, loop["of"])

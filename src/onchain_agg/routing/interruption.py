@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -34,6 +34,10 @@ _MARGIN = timedelta(seconds=10)
 # Where a task waits for an answer of its supervisor. To leave it there would give that answer to
 # the next question.
 _COMMS = "airflow.sdk.execution_time.comms"
+# Where the guarded code has not begun yet, or has ended: an exception would pass what handles it.
+_GUARDS = (__name__, "onchain_agg.routing.spot")
+# What it calls of an author's may take long, and is guarded code.
+_LISTS_PARTS = "resumable"
 _AGAIN_S = 0.05
 
 
@@ -48,7 +52,7 @@ class TaskStart:
     Attributes:
         key: Tells it from the other starts that this process may see.
         store: Where checkpoints are kept; None where there is no such place.
-        cleared: The number of the last try that Airflow allows; clearing the task raises it.
+        cleared: As `times_cleared` says.
         spent: Reschedules of this try so far, as Airflow counts them.
         delay: From an interruption to the next start.
         reschedules: Reschedules that one try allows.
@@ -61,7 +65,7 @@ class TaskStart:
 
     key: tuple[str, int]
     store: Store | None
-    cleared: int
+    cleared: list[int]
     spent: int
     delay: timedelta
     reschedules: int = _RESCHEDULES
@@ -107,11 +111,22 @@ def this_start() -> TaskStart | None:
         _current = TaskStart(
             key=key,
             store=context.get("task_state_store"),
-            cleared=task.max_tries,
+            cleared=times_cleared(context),
             spent=spent,
             delay=configured_workloads().grace + _MARGIN,
         )
     return _current
+
+
+def times_cleared(context: Mapping[str, Any]) -> list[int]:
+    """Return numbers, as JSON has them, that change as the task of *context* is cleared.
+
+    They are how often tasks of its run were cleared, which clearing with ``reset_dag_runs`` off
+    leaves alone, and the number of the last try that Airflow allows, which clearing leaves as it is
+    for some tasks that run and for some whose ``retries`` were lowered. Retries and reschedules
+    change neither.
+    """
+    return [context["dag_run"].clear_number or 0, context["ti"].max_tries]
 
 
 def arm(start: TaskStart, error: Callable[[], BaseException]) -> bool:
@@ -197,12 +212,15 @@ def _handler(start: TaskStart) -> Callable[[int, FrameType | None], None]:
             # A process that the task forked ends as if there were no handler.
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
-        elif start.interrupted or start.error is None:
+        elif start.interrupted:
             # Cleanup is under way, and must not be cut short.
             return
-        elif _asks_supervisor(frame):
+        elif _must_not_raise(frame):
             # The threading module may be what was interrupted, with its locks held.
             _thread.start_new_thread(_send_again, (pid, number))
+        elif start.error is None:
+            # The handler before could not be restored.
+            return
         elif loop := _running_loop():
             start.interrupted = True
             if start.error is Interrupted:
@@ -227,9 +245,11 @@ def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
         task.cancel()
 
 
-def _asks_supervisor(frame: FrameType | None) -> bool:
+def _must_not_raise(frame: FrameType | None) -> bool:
+    """Return whether an exception in *frame* would leave a question open or pass its handler."""
     while frame is not None:
-        if frame.f_globals.get("__name__") == _COMMS:
+        module = frame.f_globals.get("__name__")
+        if module == _COMMS or (module in _GUARDS and frame.f_code.co_name != _LISTS_PARTS):
             return True
         frame = frame.f_back
     return False

@@ -13,7 +13,7 @@ reschedule, and the task's log says so. In an ``async def`` task `spot_safe` can
 
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from itertools import islice
 from typing import TypeVar
 
@@ -36,12 +36,11 @@ T = TypeVar("T")
 _ENDS = (Interrupted, asyncio.CancelledError, Exception)
 
 
-@contextmanager
-def spot_safe(*, reschedules: int | None = None) -> Iterator[None]:
-    """Run the code of a task so that SIGTERM interrupts it by `Interrupted` and reschedules it.
+def spot_safe(*, reschedules: int | None = None) -> AbstractContextManager[None]:
+    """Return what runs a task's code so that SIGTERM interrupts it, and reschedules the task.
 
-    Outside a task it does nothing. Inside another one, as in ``@task.heavy``, or a `resumable`
-    loop it only sets *reschedules*.
+    The code is interrupted by `Interrupted`. Outside a task this does nothing. Inside another one,
+    as in ``@task.heavy``, or a `resumable` loop it only sets *reschedules*.
 
     Args:
         reschedules: How often one try may be rescheduled; None for what was said before, else 20.
@@ -49,31 +48,10 @@ def spot_safe(*, reschedules: int | None = None) -> Iterator[None]:
             0: how many tries a task is worth is what its ``retries`` say.
 
     Raises:
-        AirflowRescheduleException: The code was interrupted.
-        SourceError: It was interrupted once more than *reschedules*.
+        AirflowRescheduleException: At the end; the code was interrupted.
+        SourceError: At the end; it was interrupted once more than *reschedules*.
     """
-    start = this_start()
-    if start is not None and reschedules is not None:
-        start.reschedules = reschedules
-    if start is None or not arm(start, Interrupted):
-        yield
-        return
-    try:
-        try:
-            yield
-        finally:
-            # From here on SIGTERM would only get in the way of the end.
-            start.error = None
-            start.save()
-    except _ENDS as error:
-        if not start.interrupted:
-            raise
-        raise ending(start) from error
-    else:
-        if start.interrupted:
-            raise ending(start)
-    finally:
-        disarm(start)
+    return _SpotSafe(reschedules)
 
 
 def resumable(
@@ -82,9 +60,10 @@ def resumable(
     """Return an iterator over those of *parts* that earlier starts of this task have not done.
 
     A part is done when the loop asks for the next one. A retry and a reschedule go on with the
-    first part that is not; a task that was cleared, or whose parts changed, does all. Keep what a
-    part makes outside the process, for the next start sees only its own parts, and let a part be
-    done twice, for a task that is killed or fails forgets up to a second of short ones.
+    first part that is not; a task that was cleared (or another one of its DAG run), or whose parts
+    changed, does all. Keep what a part makes outside the process, for the next start sees only its
+    own parts, and let a part be done twice, for a task that is killed or fails forgets up to a
+    second of short ones.
 
     In any task SIGTERM interrupts the loop as `spot_safe` says, but without that around it by
     AirflowRescheduleException, which ``except Exception`` does catch; the loop then raises it again
@@ -132,4 +111,34 @@ def _walk(start: TaskStart, parts: Sequence[T], checkpoint: Checkpoint) -> Itera
     finally:
         # Not a word to Airflow: the garbage collector may be what ends a loop that was left.
         if armed:
+            disarm(start)
+
+
+# A class: a generator's frames would be contextlib's too, and there the signal's handler could not
+# tell the beginning and end of the guarded code from that code.
+class _SpotSafe(AbstractContextManager[None]):
+    def __init__(self, reschedules: int | None) -> None:
+        self._reschedules = reschedules
+        self._armed: TaskStart | None = None
+
+    def __enter__(self) -> None:
+        start = this_start()
+        if start is None:
+            return
+        if self._reschedules is not None:
+            start.reschedules = self._reschedules
+        if arm(start, Interrupted):
+            self._armed = start
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        start, self._armed = self._armed, None
+        if start is None:
+            return
+        try:
+            # From here on SIGTERM would only get in the way of the end.
+            start.error = None
+            start.save()
+            if start.interrupted and (error is None or isinstance(error, _ENDS)):
+                raise ending(start) from error
+        finally:
             disarm(start)
