@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -111,15 +111,19 @@ class _Hybrid:
         running = processes.running(self.site.home)
         return psutil.Process(next(part.pid for part in running if part.name == name))
 
-    def kill(self, name: str) -> None:
-        """Kill the part and all below it at once, as the end of a pod or a node does.
+    def family(self, name: str) -> list[psutil.Process]:
+        """Return the part and all below it.
 
         Its group alone would not do: Airflow gives each task's process a group of its own.
         """
         main = self.process(name)
-        family = [main, *main.children(recursive=True)]
+        return [main, *main.children(recursive=True)]
+
+    def kill(self, family: list[psutil.Process]) -> None:
+        """Kill these at once, as the end of a pod or a node does; some may have ended."""
         for process in family:
-            process.kill()
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
         psutil.wait_procs(family, timeout=10)
 
     def log(self, name: str) -> str:
@@ -281,7 +285,7 @@ def lost(hybrid):
     run = hybrid.api.trigger("killed", {})
     hybrid.wait(lambda: len(hybrid.did("transfers")) == 1, "the first try", run)
     old = hybrid.newest(_METRICS)
-    hybrid.kill(old)
+    hybrid.kill(hybrid.family(old))
     message = hybrid.unacknowledged(run)
     return _Lost(run, old, hybrid.start_another(_METRICS), message)
 
@@ -333,12 +337,13 @@ def test_a_worker_that_must_go_at_once_loses_no_task(hybrid):
     old = hybrid.newest(_METRICS)
 
     # As a pod that is evicted: time to finish, then SIGTERM to the tasks, then the kill.
-    os.kill(hybrid.process(old).pid, signal.SIGQUIT)
-    new = hybrid.start_another(_METRICS)
+    family = hybrid.family(old)
+    os.kill(family[0].pid, signal.SIGQUIT)
     hybrid.raise_flag("evict")
+    new = hybrid.start_another(_METRICS)
     hybrid.wait(lambda: hybrid.state(run, "short") == "success", "the short task's end", run)
     hybrid.wait(lambda: hybrid.state(run, "parts") == "up_for_reschedule", "SIGTERM", run)
-    hybrid.kill(old)
+    hybrid.kill(family)
     hybrid.redeliver(hybrid.unacknowledged(run))
     tries = {task["task_id"]: task["try_number"] for task in hybrid.finish(run)}
 

@@ -1,5 +1,6 @@
 """A folder is read as Airflow reads it, each file apart, and nothing is left behind."""
 
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -56,6 +57,13 @@ def files(tmp_path_factory, home) -> dict[str, DagFile]:
         "loops.py": _DAG.format(name="loops") + "while True: pass\n",
         "breaks.py": "import json\njson.loads = None\n" + _DAG.format(name="breaks"),
         "c_after_breaks.py": "import json\njson.loads('1')\n" + _DAG.format(name="after"),
+        "sized.py": _DAG.replace("DAG\n", "DAG, task\n", 1).format(name="sized")
+        + "with dag:\n    @task.heavy(size='memory')\n    def load(): ...\n    load()\n",
+        "sized_and_broken.py": "from airflow.configuration import AIRFLOW_HOME\n"
+        "raise ValueError(AIRFLOW_HOME)  # no dag\n",
+        "unknown_class.py": _DAG.format(name="unknown_class")
+        + "from onchain_agg.integrity import describing\nclass Own: ...\n"
+        "describing.dag_facts = lambda *given: (Own(),)\n",
         "prints.py": "print('x' * 100_000)\n" + _DAG.format(name="prints"),
     }
     for name, text in texts.items():
@@ -80,7 +88,10 @@ def test_every_file_that_airflow_would_read_is_read(files):
         "hangs.py",
         "loops.py",
         "prints.py",
+        "sized.py",
+        "sized_and_broken.py",
         "sub/uses_shared.py",
+        "unknown_class.py",
     ]
 
 
@@ -108,10 +119,18 @@ def test_a_mapped_task_is_read_with_what_the_policy_gave_it(files):
     )
 
 
-def test_the_shortest_interval_of_a_schedule_is_read(files):
+def test_the_interval_of_a_schedule_is_read_as_a_mean_over_a_day(files):
     (dag,) = files["facts.py"].dags
 
-    assert (dag.line, dag.shortest_interval) == (4, timedelta(minutes=20))
+    assert (dag.line, dag.interval) == (4, timedelta(minutes=30))
+
+
+def test_a_temporary_home_of_airflow_is_told_by_its_name(files):
+    (task,) = files["sized.py"].tasks
+    (error,) = files["sized_and_broken.py"].errors
+
+    assert task.pod_template == "$AIRFLOW_HOME/pod_templates/memory.yaml"
+    assert error.endswith("ValueError: $AIRFLOW_HOME\n")
 
 
 def test_a_file_imports_its_neighbours(files):
@@ -136,6 +155,15 @@ def test_what_one_file_breaks_is_whole_for_the_next(files):
 )
 def test_a_file_that_ends_or_hangs_is_an_error_of_that_file(files, name, error):
     assert files[name].errors == (error,)
+
+
+def test_what_cannot_be_handed_on_is_an_error_of_that_file(files):
+    (error,) = files["unknown_class.py"].errors
+
+    assert re.sub(r"unusual_prefix_\w+", "MODULE", error) == (
+        "ModuleNotFoundError: what was read of the file cannot be handed on: No module named "
+        "'MODULE'"
+    )
 
 
 def test_a_file_that_loops_is_stopped_by_airflows_own_limit(files):

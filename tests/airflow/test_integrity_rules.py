@@ -97,6 +97,15 @@ def test_what_the_check_took_for_granted_is_told(report):
     [
         ("size_as_queue", "Write @task.heavy(size='memory') or **route('memory')."),
         ("sensor", "Set timeout= to what the sensor may wait."),
+        ("heavy", "Import it inside the function that uses it."),
+        (
+            "heavy_kubernetes",
+            (
+                "Give the pod by @task.heavy(size=…) or a template in "
+                "executor_config={'pod_template_file': …}. Where the file makes a V1Pod as it is "
+                'read, write waive(DAG, "heavy-import", reason=…).'
+            ),
+        ),
         (
             "own_template_missing",
             "Correct the file, or name a size of workloads.yaml by @task.heavy(size=…).",

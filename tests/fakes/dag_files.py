@@ -103,6 +103,24 @@ PARSING = {
         parse("import pyarrow"),
         [(5, None, "heavy-import", "Reading the file imports pyarrow, numpy.")],
     ),
+    "heavy_of_airflow": (
+        parse(
+            "from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator",
+            "from kubernetes.client import models",
+        ),
+        [],
+    ),
+    "heavy_of_airflow_after_its_own": (
+        parse(
+            "from kubernetes.client import models",
+            "from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator",
+        ),
+        [],
+    ),
+    "heavy_kubernetes": (
+        parse("from kubernetes.client import models"),
+        [(5, None, "heavy-import", "Reading the file imports kubernetes.")],
+    ),
     "heavy_inside": (parse("def load():", "    import pyarrow"), []),
     "heavy_and_missing": (
         parse("try:", "    import tensorflow", "except ImportError:", "    pass"),
@@ -165,6 +183,73 @@ PARSING = {
     "hidden_now": (
         'clock = getattr(datetime, "now")\ndag = DAG("made", start_date=clock(UTC))\n',
         [(6, None, "moving-start", "start_date is the moment at which the file was read.")],
+    ),
+    "now_of_an_annotated_name": (
+        (
+            "START: datetime = datetime.now(UTC) - timedelta(days=1)\n"
+            'dag = DAG("made", start_date=START)\n'
+        ),
+        [
+            (
+                6,
+                None,
+                "moving-start",
+                "start_date comes from datetime.datetime.now(), which moves on.",
+            )
+        ],
+    ),
+    "now_of_a_named_expression": (
+        (
+            "print(START := datetime.now(UTC) - timedelta(days=1))\n"
+            'ARGS = dict(end_date=START)\ndag = DAG("made", **ARGS)\n'
+        ),
+        [
+            (
+                6,
+                None,
+                "moving-start",
+                "end_date comes from datetime.datetime.now(), which moves on.",
+            )
+        ],
+    ),
+    "now_of_an_argument": (
+        (
+            "def made(day, start=datetime.now(UTC) - timedelta(days=1), *, last=None):\n"
+            '    return DAG("made", start_date=start, end_date=last)\ndag = made(1)\n'
+        ),
+        [
+            (
+                6,
+                None,
+                "moving-start",
+                "start_date comes from datetime.datetime.now(), which moves on.",
+            )
+        ],
+    ),
+    "now_of_a_task": (
+        dag("task(start_date=datetime.now(UTC) - timedelta(days=1))"),
+        [
+            (
+                6,
+                None,
+                "moving-start",
+                "start_date comes from datetime.datetime.now(), which moves on.",
+            )
+        ],
+    ),
+    "now_of_a_call_in_a_task": (
+        (
+            'with DAG("made", **HOURLY, default_args=GOOD):\n'
+            "    @task\n    def run(client):\n"
+            "        client.trades(end_date=datetime.now(UTC))\n"
+            '        client.partial(start_date=datetime.now(UTC), schedule={"end_date": 1})\n'
+            "    run(1)\n"
+            "def load(client, start=1):\n"
+            "    start = datetime.now(UTC)\n"
+            "    client.trades(start_date=start, end_date=datetime.now(UTC))\n"
+            'start = datetime(2026, 1, 1, tzinfo=UTC)\nDAG("made_too", start_date=start)\n'
+        ),
+        [],
     ),
     "now_inside_a_task": (parse("def load():", "    return datetime.now(UTC)"), []),
 }

@@ -21,10 +21,33 @@ TASKS = {
         dag('task(queue="memory")'),
         [(6, "run", "unknown-queue", "No queue is named 'memory': it is a size of pod.")],
     ),
+    "queue_of_an_enum": (
+        (
+            "from enum import Enum, IntEnum, StrEnum\n"
+            "class Name(StrEnum):\n"
+            '    DAG, TASK, OWNER = "made", "run", "team"\n'
+            '    QUEUE, POOL, EXECUTOR = "nft_worker", "heavy", "CeleryExecutor"\n'
+            "class Old(str, Enum):\n"
+            '    QUEUE = "gpu"\n'
+            "class Tries(IntEnum):\n"
+            "    ONE = 1\n"
+            "from onchain_agg.integrity import waive\n"
+            'with DAG(Name.DAG, **HOURLY, default_args={**GOOD, "owner": Name.OWNER}):\n'
+            "    @task(task_id=Name.TASK, queue=Name.QUEUE, pool=Name.POOL, retries=Tries.ONE,\n"
+            "          executor=Name.EXECUTOR)\n"
+            "    def run(): ...\n"
+            "    run()\n"
+            "    @task(queue=Old.QUEUE)\n"
+            "    def other(): ...\n"
+            "    other()\n"
+        ),
+        [(19, "other", "unknown-queue", f"No queue is named 'gpu'. Defined: {_QUEUES}.")],
+    ),
     "mapped_queue": (
         dag('task(queue="gpu")').replace("run()", "run.expand(n=[1])"),
         [(6, "run", "unknown-queue", f"No queue is named 'gpu'. Defined: {_QUEUES}.")],
     ),
+    "no_queue": (dag("task(queue=None)"), []),
     "operator_queue": (
         (
             "from airflow.providers.standard.operators.bash import BashOperator\n"
@@ -113,6 +136,28 @@ TASKS = {
             )
         ],
     ),
+    "often_at_times": (
+        dag(
+            'task(queue="kubernetes")',
+            schedule="schedule=MultipleCronTriggerTimetable("
+            '"0 1 * * *", "5 1 * * *", timezone="UTC")',
+        ).replace("with", "from airflow.sdk import MultipleCronTriggerTimetable\nwith", 1),
+        [],
+    ),
+    "without_a_pause": (
+        dag('task(queue="kubernetes")', schedule='schedule="@continuous", max_active_runs=1'),
+        [
+            (
+                6,
+                "run",
+                "short-interval-on-pod",
+                (
+                    "The task starts a pod in each run, and runs follow without a pause; the limit "
+                    "is 0:10:00."
+                ),
+            )
+        ],
+    ),
     "often_on_celery": (dag('task(queue="nft_worker")', schedule='schedule="* * * * *"'), []),
     "no_retries": (
         dag('task(queue="kubernetes", retries=0)'),
@@ -163,6 +208,28 @@ TASKS = {
             (
                 7,
                 "run",
+                "no-timeout",
+                "The sensor waits for 7 days, 0:00:00: timeout= is left at that.",
+            )
+        ],
+    ),
+    "mapped_over_timeouts": (
+        (
+            "from airflow.providers.standard.sensors.python import PythonSensor\n"
+            'with DAG("made", **HOURLY, default_args={"owner": "team", "retries": 1}):\n'
+            '    one = PythonSensor.partial(task_id="one", python_callable=print)\n'
+            "    one.expand(timeout=[5, 6])\n"
+            '    two = PythonSensor.partial(task_id="two", python_callable=print)\n'
+            '    two.expand_kwargs([{"timeout": 5}, {}])\n'
+            "    @task(execution_timeout=timedelta(1))\n"
+            "    def waits(): ...\n"
+            '    three = PythonSensor.partial(task_id="three", python_callable=print)\n'
+            "    three.expand(timeout=waits())\n"
+        ),
+        [
+            (
+                9,
+                "two",
                 "no-timeout",
                 "The sensor waits for 7 days, 0:00:00: timeout= is left at that.",
             )

@@ -2,15 +2,14 @@
 
 import os
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from configparser import ConfigParser
 from datetime import datetime, timedelta
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onchain_agg.errors import ConfigError
-from onchain_agg.integrity.facts import DagFacts, Deployment, TaskFacts
+from onchain_agg.integrity.facts import DagFacts, Deployment, TaskFacts, plain_text
 from onchain_agg.integrity.import_errors import message_of
 from onchain_agg.integrity.source_lines import SourceLines
 from onchain_agg.routing.executors import CELERY, KUBERNETES
@@ -34,8 +33,8 @@ with DAG("warm_up", schedule="@daily"):
 # Of a sensor that says nothing.
 _POKE_INTERVAL_S = 60
 _EXECUTOR_ENV = "AIRFLOW__CORE__EXECUTOR"
-# Of a schedule, as much as it takes to see its rhythm: every minute of an hour, or a day and more.
-_RUNS_SEEN, _TIME_SEEN = 60, timedelta(days=1)
+# Of a schedule, as much as it takes to see its rhythm: a day, or runs every ten minutes of one.
+_RUNS_SEEN, _TIME_SEEN = 145, timedelta(days=1)
 
 
 def deployment() -> Deployment:
@@ -159,10 +158,10 @@ def dag_facts(dags: list["DAG"], path: Path, name: str) -> tuple[DagFacts, ...]:
 def _dag_facts(dag: "DAG", lines: SourceLines, name: str) -> DagFacts:
     dates = [dag.start_date, *(task.start_date for task in dag.tasks)]
     return DagFacts(
-        dag_id=dag.dag_id,
+        dag_id=plain_text(dag.dag_id),
         file=name,
         line=lines.of_name(dag.dag_id),
-        shortest_interval=_shortest_interval(dag),
+        interval=_interval(dag),
         start_dates=tuple(dict.fromkeys(_plain(date) for date in dates if date)),
         tasks=tuple(_task_facts(task, lines, name) for task in dag.tasks),
     )
@@ -174,20 +173,23 @@ def _plain(moment: datetime) -> datetime:
 
 
 def _task_facts(task: "Operator", lines: SourceLines, name: str) -> TaskFacts:
+    from airflow.sdk import BaseOperator  # noqa: PLC0415 - see `deployment`
+
     function = _given(task, "python_callable")
     return TaskFacts(
-        dag_id=task.dag_id,
-        task_id=task.task_id,
+        dag_id=plain_text(task.dag_id),
+        task_id=plain_text(task.task_id),
         file=name,
         line=lines.of_callable(function) or lines.of_name(task.task_id.rpartition(".")[2]),
-        operator=task.task_type,
-        queue=task.queue,
-        executor=task.executor,
+        operator=plain_text(task.task_type),
+        # As Airflow stores it: an author's None is the default one.
+        queue=plain_text(task.queue or BaseOperator.queue),
+        executor=None if task.executor is None else plain_text(task.executor),
         pod_template=_pod_template(task.executor_config),
         config_fault=_config_fault(task.executor_config),
-        pool=task.pool,
-        retries=task.retries or 0,
-        owner=str(task.owner),
+        pool=plain_text(task.pool),
+        retries=int(task.retries or 0),
+        owner=plain_text(task.owner),
         execution_timeout=_as_duration(task.execution_timeout),
         sensor_timeout=_sensor_timeout(task),
         reschedule_interval=_reschedule_interval(task),
@@ -208,9 +210,23 @@ def _sensor_timeout(task: "Operator") -> timedelta | None:
         return None
     from airflow.configuration import conf  # noqa: PLC0415 - see `deployment`
 
-    # A mapped sensor gets what it was not given as it is run.
     own = _given(task, "timeout")
-    return _as_duration(conf.getfloat("sensors", "default_timeout") if own is None else own)
+    # A mapped sensor gets what it was not given as it is run.
+    default = conf.getfloat("sensors", "default_timeout")
+    values = _mapped_over(task, "timeout", default) if own is None else [own]
+    waits = [wait for wait in map(_as_duration, values) if wait is not None]
+    return max(waits, default=timedelta(0))
+
+
+def _mapped_over(task: "Operator", name: str, default: Any) -> Sequence[Any]:
+    """Return what *task* is given as *name* by expand(); nothing where only a run knows."""
+    given = getattr(getattr(task, "expand_input", None), "value", None)
+    if isinstance(given, Mapping):
+        values = given.get(name, [default])
+        return values if isinstance(values, Sequence) else []
+    if isinstance(given, Sequence):
+        return [one.get(name, default) for one in given if isinstance(one, Mapping)]
+    return [default]
 
 
 def _reschedule_interval(task: "Operator") -> timedelta | None:
@@ -223,7 +239,7 @@ def _reschedule_interval(task: "Operator") -> timedelta | None:
 
 def _pod_template(config: Any) -> str | None:
     path = config.get("pod_template_file") if isinstance(config, dict) else None
-    return str(path) if path else None
+    return plain_text(path) if path else None
 
 
 def _config_fault(config: Any) -> str | None:
@@ -248,12 +264,15 @@ def _as_duration(wait: Any) -> timedelta | None:
     return timedelta(seconds=wait) if isinstance(wait, int | float) else None
 
 
-def _shortest_interval(dag: "DAG") -> timedelta | None:
+def _interval(dag: "DAG") -> timedelta | None:
     from airflow.serialization.encoders import coerce_to_core_timetable  # noqa: PLC0415 - as above
     from airflow.timetables.base import TimeRestriction  # noqa: PLC0415 - as above
+    from airflow.timetables.simple import ContinuousTimetable  # noqa: PLC0415 - as above
     from pendulum import datetime as moment  # noqa: PLC0415 - Airflow's
 
     timetable = coerce_to_core_timetable(dag.timetable)
+    if isinstance(timetable, ContinuousTimetable):
+        return timedelta(0)
     # A fixed day, so that two checks of the same folder say the same.
     limits = TimeRestriction(earliest=moment(2026, 1, 1), latest=None, catchup=True)
     runs: list[datetime] = []
@@ -263,7 +282,8 @@ def _shortest_interval(dag: "DAG") -> timedelta | None:
         if last is None or last.run_after is None:
             break
         runs.append(last.run_after)
-        if runs[-1] - runs[0] > _TIME_SEEN:
+        if runs[-1] - runs[0] >= _TIME_SEEN:
             break
-    gaps = [(after - before).total_seconds() for before, after in pairwise(runs)]
-    return timedelta(seconds=min(gaps)) if gaps else None
+    if len(runs) < 2:
+        return None
+    return timedelta(seconds=(runs[-1] - runs[0]).total_seconds() / (len(runs) - 1))

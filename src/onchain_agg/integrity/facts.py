@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from onchain_agg.routing.executors import LOCAL
 
@@ -20,7 +21,8 @@ class TaskFacts:
         pod_template: Path in its ``executor_config``; None where it names none.
         config_fault: Why KubernetesExecutor refuses its ``executor_config``, or None.
         execution_timeout: None where a task may run for good.
-        sensor_timeout: How long a sensor waits; None for what is no sensor.
+        sensor_timeout: How long a sensor waits, at most where it is mapped, and zero where another
+            task's result decides; None for what is no sensor.
         reschedule_interval: Between two looks of a sensor that leaves its worker meanwhile; None
             for any other task.
         is_empty: Airflow marks it as done without running it.
@@ -51,14 +53,15 @@ class DagFacts:
 
     Attributes:
         line: Where the DAG is written in its file; None where that was not found.
-        shortest_interval: Between two of its next runs; None where the clock starts none.
+        interval: Between two of its runs, as a mean over a day; zero where one follows the other
+            without a pause, None where the clock starts none.
         start_dates: Of the DAG and of its tasks, each once.
     """
 
     dag_id: str
     file: str
     line: int | None
-    shortest_interval: timedelta | None
+    interval: timedelta | None
     start_dates: tuple[datetime, ...]
     tasks: tuple[TaskFacts, ...]
 
@@ -196,3 +199,11 @@ class Reading:
     def is_sizes_template(self, path: str) -> bool:
         """Return whether the pod template *path* is in the folder of those of the sizes."""
         return Path(path).is_relative_to(self.deployment.pod_templates)
+
+
+def plain_text(value: Any) -> str:
+    """Return *value* as a plain str; of a text of an author's own class, as an Enum, what it says.
+
+    The fork that reads a file hands its facts on, and the author's class is known there alone.
+    """
+    return str.__str__(value) if isinstance(value, str) else str(value)

@@ -62,7 +62,7 @@ def _read_in_fork(path: Path, folder: Path) -> DagFile:
         if child == 0:
             _read_and_exit(path, folder, Path(told.name))
         end = _wait(child, clock + describing.import_timeout(path) + _GRACE_S)
-        read = pickle.loads(told.read() or pickle.dumps(end))  # noqa: S301 - the fork wrote it
+        read = _handed_over(told.read()) or end
     if isinstance(read, DagFile):
         return read
     return DagFile(
@@ -73,6 +73,16 @@ def _read_in_fork(path: Path, folder: Path) -> DagFile:
         read_to=_now(),
         errors=(read,),
     )
+
+
+def _handed_over(data: bytes) -> DagFile | str | None:
+    """Return what a fork wrote, or why it cannot be read; None where the fork wrote nothing."""
+    try:
+        read: DagFile | str | None = pickle.loads(data) if data else None  # noqa: S301 - the fork's
+    # An object of a class that only the fork knows may raise any.
+    except Exception as error:
+        return f"{type(error).__name__}: what was read of the file cannot be handed on: {error}"
+    return read
 
 
 def _wait(child: int, deadline: float) -> str:

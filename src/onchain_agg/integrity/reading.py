@@ -10,10 +10,14 @@ import pickle
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from onchain_agg.errors import ConfigError
-from onchain_agg.integrity.facts import DagFile, Reading
+from onchain_agg.integrity.facts import DagFile, Reading, TaskFacts
+
+# Of Airflow in the temporary folder.
+_HOME = "airflow"
 
 
 def read_folder(folder: Path) -> list[DagFile]:
@@ -39,6 +43,7 @@ def read(folder: Path) -> Reading:
         found = _read_apart(root, Path(scratch))
     if isinstance(found, ConfigError):
         raise found
+    found = _with_home_by_name(found, str(Path(scratch, _HOME)))
     if not any(file.dags or file.errors for file in found.files):
         raise ConfigError(
             f"{folder} has no DAG. Name the folder of the DAG files, or see whether its "
@@ -69,11 +74,35 @@ def _read_apart(root: Path, scratch: Path) -> Reading | ConfigError:
     return found
 
 
+def _with_home_by_name(found: Reading, home: str) -> Reading:
+    """Return *found* with ``$AIRFLOW_HOME`` for the temporary *home*, which nobody can look at."""
+
+    def named(text: str) -> str:
+        return text.replace(home, "$AIRFLOW_HOME")
+
+    def named_task(task: TaskFacts) -> TaskFacts:
+        template = task.pod_template
+        return replace(task, pod_template=template and named(template))
+
+    files = tuple(
+        replace(
+            file,
+            errors=tuple(map(named, file.errors)),
+            dags=tuple(replace(dag, tasks=tuple(map(named_task, dag.tasks))) for dag in file.dags),
+        )
+        for file in found.files
+    )
+    templates = Path(named(str(found.deployment.pod_templates)))
+    return replace(
+        found, files=files, deployment=replace(found.deployment, pod_templates=templates)
+    )
+
+
 def _environment(scratch: Path) -> dict[str, str]:
     """Return this process's environment, with a home for Airflow where it has none."""
     return {
         # Airflow would write its configuration to ~/airflow.
-        "AIRFLOW_HOME": str(scratch / "airflow"),
+        "AIRFLOW_HOME": str(scratch / _HOME),
         **os.environ,
         # A task of an unknown queue is to be read, not refused: a rule tells of it.
         "ONCHAIN_AGG_STRICT_QUEUES": "False",

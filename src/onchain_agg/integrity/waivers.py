@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from onchain_agg.errors import ConfigError, UnknownNameError
-from onchain_agg.integrity.facts import Waived
+from onchain_agg.integrity.facts import Waived, plain_text
 
 _Waivable = TypeVar("_Waivable")
 
@@ -49,9 +49,9 @@ def noted(file: Path) -> tuple[Waived, ...]:
     """Return the waivers given in this process; the line is 1 for one given outside *file*."""
     return tuple(
         Waived(
-            dag_id=one.subject.dag_id,
-            task_id=getattr(one.subject, "task_id", None),
-            rule=one.rule,
+            dag_id=plain_text(one.subject.dag_id),
+            task_id=plain_text(one.subject.task_id) if hasattr(one.subject, "task_id") else None,
+            rule=plain_text(one.rule),
             reason=one.reason,
             line=one.line if one.file == str(file) else 1,
         )

@@ -41,12 +41,20 @@ class Watch:
         self._file = str(file)
         self._known = {name.partition(".")[0] for name in sys.modules}
         self._loads: dict[str, int] = {}
+        self._provided: set[str] = set()
         self._calls: dict[int, str] = {}
         self.is_on = False
 
     def loads(self) -> tuple[Deed, ...]:
-        """Return the top-level modules that the file loaded, each with its first line."""
-        return tuple(Deed(name, line) for name, line in self._loads.items() if name in sys.modules)
+        """Return the top-level modules that the file loaded, each with its first line.
+
+        Without those that Airflow's providers import: their operators cannot be had otherwise.
+        """
+        return tuple(
+            Deed(name, line)
+            for name, line in self._loads.items()
+            if name in sys.modules and name not in self._provided
+        )
 
     def calls(self) -> tuple[Deed, ...]:
         """Return the first call to the outside of each line."""
@@ -61,8 +69,16 @@ class Watch:
             if name not in self._known and (line := self._line()):
                 self._known.add(name)
                 self._loads[name] = line
+                if _is_by_provider(self._file):
+                    self._provided.add(name)
         elif event in _EVENTS:
             self.note(_EVENTS[event](args))
+
+    def hear_import(self, name: str) -> None:
+        """Note an import statement, of a module that is loaded already too."""
+        top = name.partition(".")[0]
+        if self.is_on and top in self._loads and _is_by_provider(self._file):
+            self._provided.add(top)
 
     def note(self, what: str) -> None:
         """Note a call to the outside, unless Airflow makes it of itself."""
@@ -77,6 +93,16 @@ class Watch:
                 return frame.f_lineno
             frame = frame.f_back
         return None
+
+
+def _is_by_provider(file: str) -> bool:
+    """Return whether a provider of Airflow's is between what is running and the DAG file."""
+    frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - see `Watch._line`
+    while frame is not None and frame.f_code.co_filename != file:
+        if str(frame.f_globals.get("__name__")).startswith("airflow.providers."):
+            return True
+        frame = frame.f_back
+    return False
 
 
 @contextmanager
@@ -111,6 +137,7 @@ def _tell_databases(watch: Watch) -> None:
 
     def importing(name: str, *args: Any, **kwargs: Any) -> ModuleType:
         module = original(name, *args, **kwargs)
+        watch.hear_import(name)
         if name in _DRIVERS and name not in loaded:
             loaded[name] = sys.modules[name]
             _tell_driver(loaded[name], watch)

@@ -19,6 +19,10 @@ HEAVY = frozenset(
         *("matplotlib", "seaborn", "sklearn", "tensorflow", "torch", "transformers"),
     }
 )
+_KUBERNETES_CURE = (
+    "Give the pod by @task.heavy(size=…) or a template in executor_config={'pod_template_file': "
+    '…}. Where the file makes a V1Pod as it is read, write waive(DAG, "heavy-import", reason=…).'
+)
 _UNKNOWN_EXECUTOR = re.compile(
     r"UnknownExecutorException: Task '(?P<task>[^']*)' specifies executor '(?P<executor>[^']*)'"
 )
@@ -66,7 +70,8 @@ def _heavy_import(rule: Rule, reading: Reading) -> Iterator[Finding]:
             if load.what in HEAVY:
                 heavy.setdefault(load.line, []).append(load.what)
         for line, names in heavy.items():
-            yield rule.in_file(file, line, f"Reading the file imports {', '.join(names)}.")
+            cure = _KUBERNETES_CURE if names[0] == "kubernetes" else None
+            yield rule.in_file(file, line, f"Reading the file imports {', '.join(names)}.", cure)
 
 
 def _external_at_parse(rule: Rule, reading: Reading) -> Iterator[Finding]:
@@ -106,13 +111,19 @@ RULES = (
         id="parse-time",
         statement=f"Reading a file takes no more than {SECONDS:.0f} s.",
         reason="It is read again and again, and once more by every task as it starts.",
-        cure="Move imports and work into the tasks' functions.",
+        cure=(
+            "Move imports and work into the tasks' functions. Where an operator of Airflow's takes "
+            'as long to import, write waive(DAG, "parse-time", reason=…).'
+        ),
         find=_parse_time,
         depends_on_machine=True,
     ),
     Rule(
         id="heavy-import",
-        statement=f"Reading a file imports none of {', '.join(sorted(HEAVY))}.",
+        statement=(
+            f"Reading a file imports none of {', '.join(sorted(HEAVY))}, save what Airflow's "
+            "providers import for their operators."
+        ),
         reason="Such an import takes up to seconds and much memory at each read of the file.",
         cure="Import it inside the function that uses it.",
         find=_heavy_import,

@@ -38,11 +38,14 @@ def _template_fault(template: str, reading: Reading) -> str | None:
 
 def _short_interval_on_pod(rule: Rule, reading: Reading) -> Iterator[Finding]:
     for dag, task in pod_tasks(reading):
-        if dag.shortest_interval and dag.shortest_interval < SHORTEST_ON_POD:
+        if dag.interval is not None and dag.interval < SHORTEST_ON_POD:
+            # Microseconds of a mean tell nothing.
+            every = timedelta(seconds=round(dag.interval.total_seconds()))
+            when = (
+                f"every {every}" if dag.interval else "in each run, and runs follow without a pause"
+            )
             yield rule.in_task(
-                task,
-                f"The task starts a pod every {dag.shortest_interval}; the limit is "
-                f"{SHORTEST_ON_POD}.",
+                task, f"The task starts a pod {when}; the limit is {SHORTEST_ON_POD}."
             )
 
 
@@ -70,7 +73,9 @@ RULES = (
     ),
     Rule(
         id="short-interval-on-pod",
-        statement=f"A DAG with tasks in pods runs every {SHORTEST_ON_POD} or less often.",
+        statement=(
+            f"A DAG with tasks in pods runs every {SHORTEST_ON_POD} or less often, over a day."
+        ),
         reason="Starting a pod takes longer than a short task does, and each start is paid for.",
         cure="Run the task on a Celery queue, or the DAG less often.",
         find=_short_interval_on_pod,

@@ -75,7 +75,7 @@ class Rule:
             cure=self.cure,
         )
 
-    def in_file(self, file: DagFile, line: int, text: str) -> Finding:
+    def in_file(self, file: DagFile, line: int, text: str, cure: str | None = None) -> Finding:
         """Return the finding that *file* breaks the rule at *line*."""
         return Finding(
             rule=self.id,
@@ -84,7 +84,7 @@ class Rule:
             dag_id=None,
             task_id=None,
             text=text,
-            cure=self.cure,
+            cure=cure or self.cure,
         )
 
     def in_deployment(self, text: str, cure: str | None = None) -> Finding:
