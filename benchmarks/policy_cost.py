@@ -20,7 +20,7 @@ from airflow.providers.standard.decorators import python  # noqa: F401 - as the 
 from airflow.sdk import DAG
 from airflow.settings import get_policy_plugin_manager, task_policy
 
-from onchain_agg.routing import preloading
+from onchain_agg.routing import starting
 
 _FILE = """
 from airflow.sdk import dag, task
@@ -43,7 +43,7 @@ def main() -> None:
     """
     rounds, *counts = map(int, sys.argv[1:])
     # What the package's listener does as the DAG processor starts.
-    preloading.on_starting(SimpleNamespace(job_type="DagProcessorJob"))
+    starting.on_starting(SimpleNamespace(job_type="DagProcessorJob"))
     manager = get_policy_plugin_manager()
     (policy,) = [one for one in manager.get_plugins() if "onchain_agg" in str(one)]
     parse = {str(count): {"with": [], "without": []} for count in counts}

@@ -33,8 +33,6 @@ from onchain_agg.warehouse.apply import apply_blocks, rebuild_state
 from onchain_agg.warehouse.engine import engine_for, shown
 from onchain_agg.warehouse.schema import migrate
 
-_FIRST_DAY, _LAST_DAY = date(1970, 1, 1), date(9999, 12, 31)
-
 console = Console(highlight=False, soft_wrap=True)
 
 
@@ -200,7 +198,7 @@ def rebuild(chain: str, dataset: str | None) -> None:
                 rebuild_state(engine, definition, progress=advance)
         for one in datasets:
             if one.covers(definition):
-                mark_days(engine, one, chain, _FIRST_DAY, _LAST_DAY, force=True)
+                mark_days(engine, one, chain, force=True)
                 _publish(engine, one, chain)
 
 

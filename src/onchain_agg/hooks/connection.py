@@ -14,6 +14,7 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from onchain_agg.errors import ConfigError, OnchainAggError, SourceError
 from onchain_agg.hooks.asking import asked
 from onchain_agg.hooks.extra import check_extra
+from onchain_agg.hooks.lookup import connection_named
 from onchain_agg.sources.masking import scrubbed
 
 T = TypeVar("T")
@@ -76,13 +77,8 @@ class ConnectionHook(BaseHook):
         return [password, quote(password, safe="")] if password else []
 
     def _connection(self) -> Connection:
-        try:
-            connection = self.get_connection(self.conn_id)
-        except AirflowNotFoundException as error:
-            raise ConfigError(
-                f"Connection {self.conn_id!r} does not exist. Add it with `airflow connections add "
-                f"{self.conn_id} --conn-type {self.conn_type} --conn-host <{self.host_holds}>`."
-            ) from error
+        options = f"--conn-type {self.conn_type} --conn-host <{self.host_holds}>"
+        connection = connection_named(self.conn_id, options)
         check_extra(connection)
         return connection
 

@@ -86,12 +86,13 @@ def _assumed_executors(wanted: str) -> str | None:
 
 def _executors() -> Iterator[tuple[str, str]]:
     """Yield each name of each executor that any DAG may use, with the executor's path."""
-    from airflow.executors.executor_loader import ExecutorLoader  # noqa: PLC0415 - see `deployment`
+    from onchain_agg.routing.configured_executors import (  # noqa: PLC0415 - see `deployment`
+        everyones_executors,
+        names_of,
+    )
 
-    for one in ExecutorLoader.get_executor_names(validate_teams=False):
-        if one.team_name is None:
-            names = (one.alias, one.module_path, one.module_path.rpartition(".")[2])
-            yield from ((name, one.module_path) for name in names if name)
+    for one in everyones_executors():
+        yield from ((name, one.module_path) for name in names_of(one))
 
 
 def load_airflow(scratch: Path) -> None:

@@ -65,7 +65,11 @@ def run_job(settings: Settings, given: Input | None, dags: Path, console: Consol
             home=settings.home / "airflow", dags=dags, port=processes.free_port(), quick=True
         )
         console.print("Starting Airflow …")
-        api, parts = stack.enter_context(_airflow(site, settings, inputs))
+        environment = airflow_environment(site, settings, warehouse_url(settings), inputs)
+        needed = {f"ingest_{one.chain}" for one in inputs}
+        api, parts = stack.enter_context(
+            running_airflow(site, environment, settings.home, _WITHOUT_TRIGGERER, needed)
+        )
         return _load(_Job(site, api, parts, engine, inputs), console)
 
 
@@ -87,18 +91,27 @@ def prepared_warehouse(settings: Settings) -> Iterator[Engine]:
 
 
 @contextmanager
-def _airflow(
-    site: Site, settings: Settings, inputs: Sequence[Input]
+def running_airflow(
+    site: Site,
+    environment: Mapping[str, str],
+    home: Path,
+    names: Sequence[str],
+    needed: set[str],
+    workers: Sequence[Worker] = (),
 ) -> Iterator[tuple[AirflowApi, tuple[processes.Part, ...]]]:
-    """Run an Airflow that is ready for *inputs* while the block runs."""
+    """Run an Airflow while the block runs, and yield it as `start_airflow` makes it ready.
+
+    The folder *home* is the one whose embedded server has Airflow's tables.
+
+    Raises:
+        ConfigError: As `start_airflow`, or one of this home runs already.
+    """
     # Before the block that stops what it started: a running Airflow is somebody else's.
     processes.check_stopped(site.home)
-    environment = airflow_environment(site, settings, warehouse_url(settings), inputs)
-    processes.migrate_metadata(site, environment, settings.home)
+    processes.migrate_metadata(site, environment, home)
     api = AirflowApi(site.url)
     try:
-        needed = {f"ingest_{one.chain}" for one in inputs}
-        yield api, start_airflow(api, site, environment, _WITHOUT_TRIGGERER, needed)
+        yield api, start_airflow(api, site, environment, names, needed, workers)
     finally:
         api.close()
         processes.stop(site.home)

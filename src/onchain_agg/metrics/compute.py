@@ -103,8 +103,8 @@ def backfill(
     engine: Engine,
     dataset: DataSet,
     scope: str,
-    first_day: date,
-    last_day: date,
+    first_day: date = date.min,
+    last_day: date = date.max,
     *,
     force: bool = False,
 ) -> int:
@@ -116,7 +116,7 @@ def backfill(
         engine: The warehouse.
         dataset: What is to be computed again.
         scope: Name of the chain.
-        first_day: Oldest day.
+        first_day: Oldest day; by default every day counts.
         last_day: Newest day.
         force: Compute also where the inputs are the same; equal rows still stay as they are.
     """

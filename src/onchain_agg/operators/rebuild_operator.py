@@ -1,6 +1,5 @@
 """`RebuildOperator`: a chain's running state again from its facts, for any DAG."""
 
-from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
 _SIZE = "memory"
 _CHECKPOINT = "onchain_agg.rebuild"
-_FIRST_DAY, _LAST_DAY = date(1970, 1, 1), date(9999, 12, 31)
 
 
 class RebuildOperator(BaseOperator):
@@ -119,7 +117,7 @@ def _mark_windows(engine: "Engine", chain: "EvmChain | UtxoChain") -> int:
     from onchain_agg.metrics.registry import all_datasets  # noqa: PLC0415 - as above
 
     return sum(
-        backfill(engine, dataset, chain.name, _FIRST_DAY, _LAST_DAY, force=True)
+        backfill(engine, dataset, chain.name, force=True)
         for dataset in all_datasets().values()
         if dataset.covers(chain)
     )

@@ -6,16 +6,16 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
-from airflow.sdk import BaseHook, BaseSensorOperator, XComArg, timezone
+from airflow.sdk import BaseSensorOperator, XComArg, timezone
 from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import (
     AirflowFailException,
-    AirflowNotFoundException,
     AirflowSensorTimeout,
     AirflowSkipException,
 )
 
 from onchain_agg.errors import ConfigError, SourceError
+from onchain_agg.hooks.lookup import connection_named
 from onchain_agg.hooks.sql_url import sql_url
 from onchain_agg.operators.publish import dataset_on
 from onchain_agg.operators.session import failing_fast
@@ -189,13 +189,8 @@ class SourceTableReadySensor(BaseSensorOperator):
     def _url(self) -> Any:
         if self.conn_id is None:
             return None
-        try:
-            connection = BaseHook.get_connection(self.conn_id)
-        except AirflowNotFoundException as error:
-            raise ConfigError(
-                f"Connection {self.conn_id!r} does not exist. Add it with `airflow connections add "
-                f"{self.conn_id} --conn-uri postgresql://user:password@host:5432/database`."
-            ) from error
+        options = "--conn-uri postgresql://user:password@host:5432/database"
+        connection = connection_named(self.conn_id, options)
         return sql_url(connection, connection.extra_dejson)
 
     @contextmanager

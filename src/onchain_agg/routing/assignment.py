@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.exceptions import AirflowClusterPolicyViolation
 from airflow.executors.executor_constants import CORE_EXECUTOR_NAMES
-from airflow.executors.executor_loader import ExecutorLoader
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 
 from onchain_agg.errors import ConfigError, UnknownNameError, did_you_mean
+from onchain_agg.routing.configured_executors import class_of, everyones_executors, names_of
+from onchain_agg.routing.executors import CELERY
 from onchain_agg.routing.placement import template_path
 from onchain_agg.routing.workload_file import configured_workloads
 from onchain_agg.routing.workloads import KUBERNETES_QUEUE
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from airflow.executors.executor_utils import ExecutorName
     from airflow.sdk.types import Operator
 
-_CELERY = "CeleryExecutor"
 _TEMPLATE = "pod_template_file"
 _log = logging.getLogger(__name__)
 
@@ -106,18 +106,13 @@ class _Rules:
 @cache
 def _rules() -> _Rules:
     options, workloads = load_routing_options(), configured_workloads()
-    # A team's own executors are for its own DAGs alone, and a policy is not told a DAG's team.
-    configured = [
-        name
-        for name in ExecutorLoader.get_executor_names(validate_teams=False)
-        if name.team_name is None
-    ]
+    configured = everyones_executors()
     wanted = options.kubernetes_executor
-    called = next((names for names in map(_names, configured) if wanted in names), frozenset())
+    called = next((names for names in map(names_of, configured) if wanted in names), ())
     return _Rules(
         celery=_celery(configured),
         kubernetes=wanted if called else None,
-        kubernetes_names=called,
+        kubernetes_names=frozenset(called),
         fallback=_fallback(wanted, configured),
         template=template_path(workloads.size(workloads.default_size)),
         queues=workloads.queue_names,
@@ -128,18 +123,18 @@ def _rules() -> _Rules:
 
 def _celery(configured: list["ExecutorName"]) -> str | None:
     default, *others = configured
-    if _class_name(default) == _CELERY:
+    if class_of(default) == CELERY:
         return None
-    found = next((name for name in others if _class_name(name) == _CELERY), None)
+    found = next((name for name in others if class_of(name) == CELERY), None)
     # The scheduler gives a Celery task its id in advance by alias or path, not by class name.
     return (found.alias or found.module_path) if found else None
 
 
 def _fallback(wanted: str, configured: list["ExecutorName"]) -> str:
     known = [name.alias or name.module_path for name in configured]
-    on_celery = _class_name(configured[0]) == _CELERY
+    on_celery = class_of(configured[0]) == CELERY
     serve = ", and wait until a worker serves that queue" if on_celery else ""
-    names = sorted(frozenset().union(*map(_names, configured)))
+    names = sorted({name for one in configured for name in names_of(one)})
     # All of Airflow's own look alike, and one of them is hardly a mistake for another.
     hint = "" if wanted in CORE_EXECUTOR_NAMES else did_you_mean(wanted, names)
     return (
@@ -147,14 +142,6 @@ def _fallback(wanted: str, configured: list["ExecutorName"]) -> str:
         f"option [onchain_agg] kubernetes_executor is {wanted!r}, which [core] executor does not "
         f"have. {hint}Add it there, or set the option to one that is there: {', '.join(known)}."
     )
-
-
-def _names(name: "ExecutorName") -> frozenset[str]:
-    return frozenset(filter(None, (name.alias, name.module_path, _class_name(name))))
-
-
-def _class_name(name: "ExecutorName") -> str:
-    return name.module_path.rpartition(".")[2]
 
 
 def _check_queue(task: "Operator", rules: _Rules) -> None:

@@ -5,12 +5,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import urllib3
 
 from onchain_agg.errors import ConfigError, SourceError
 from onchain_agg.routing.history import FAILED, SUCCESS, History, Instance, history_of
+from onchain_agg.sources.masking import is_http_url
 
 _TASK_INSTANCES = "/api/v2/dags/~/dagRuns/~/taskInstances"
 _TOKEN = "/auth/token"  # noqa: S105 - a path
@@ -50,12 +51,7 @@ def read_api(server: Server, since: datetime, until: datetime) -> History:
 
 def _check_address(url: str) -> None:
     # What is refused may hold a password, so it is not repeated.
-    try:
-        parts = urlsplit(url)
-        is_address = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        is_address = False
-    if not is_address:
+    if not is_http_url(url):
         raise ConfigError(f"--api is not an address of a server. Write it as {_URL_FORM}.")
     if any(mark in url for mark in "@?#"):
         raise ConfigError(

@@ -9,18 +9,13 @@ nothing. Programs that the task itself started are not reached.
 import ctypes
 import signal
 import sys
-from typing import Any
-
-from airflow.listeners import hookimpl
 
 # From <sys/prctl.h>.
 _PR_SET_PDEATHSIG = 1
 
 
-@hookimpl
-def on_starting(component: Any) -> None:
-    """Let this process end with its parent where *component* is a task that starts."""
-    # By name: the class is in a module that only task processes have loaded.
-    if sys.platform == "linux" and type(component).__name__ == "TaskRunnerMarker":
+def end_with_parent() -> None:
+    """Let this process end when its parent does."""
+    if sys.platform == "linux":
         # SIGTERM would ask the task to tell the supervisor, which is gone.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)

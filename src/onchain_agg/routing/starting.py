@@ -1,13 +1,16 @@
-"""What happens once as a process starts, so that no parse of a DAG file need do it.
+"""What happens once as one of Airflow's processes starts.
 
 The DAG processor forks a process a parse. Its own policy plugin is all that it holds of this
-package, so every fork would spend 20 ms on the same imports and give the same warning.
+package, so every fork would spend 20 ms on the same imports and give the same warning. A task says
+nothing of routes, which were decided before, and ends with its supervisor.
 """
 
 from importlib import import_module
 from typing import Any
 
 from airflow.listeners import hookimpl
+
+from onchain_agg.routing.orphans import end_with_parent
 
 _FOR_PARSES = ("onchain_agg.routing.assignment", "onchain_agg.routing.decorators")
 
@@ -24,6 +27,7 @@ def on_starting(component: Any) -> None:
         _policy().announce()
     # By name: the class is in a module that only task processes have loaded.
     elif type(component).__name__ == "TaskRunnerMarker":
+        end_with_parent()
         _policy().mute()
 
 
