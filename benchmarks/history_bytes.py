@@ -24,7 +24,7 @@ ASSETS, PROMISED_ASSETS = 100, 1_000
 REFRESHES, REFRESHES_A_DAY = 18, 144
 MOVING, TRANSFERS = 20, 10  # assets between two refreshes, and transfers of each
 HOLDERS = 1_500
-DATASETS = ("token_holder_distribution_daily", "token_top_holders_daily")
+DATASETS = ("holder_distribution_daily", "top_holders_daily")
 _CHAIN = chain_named("anvil")
 _START = datetime(2026, 3, 1, tzinfo=UTC)
 _EVERY = timedelta(minutes=10)

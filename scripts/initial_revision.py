@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from onchain_agg.warehouse import embedded, engine, schema
 
 TARGET = Path(schema.__file__).parent / "migrations" / "versions" / "0001_initial.py"
-HEAD = '''"""The first tables of chain, state and ops, and the functions that print addresses."""
+HEAD = '''"""The first tables, and the functions that print addresses."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -64,7 +64,8 @@ def _revision(connection: Connection) -> str:
         body = render_python_code(UpgradeOps([operation]), migration_context=context)
         lines = [line for line in body.splitlines() if not line.lstrip().startswith("#")]
         bodies[name] = bodies.get(name, "") + "\n".join(lines) + "\n"
-    calls = "".join(f"    {name}()\n" for name in bodies)
+    names = "".join(f"        {name},\n" for name in bodies)
+    calls = f"    for create in (\n{names}    ):\n        create()\n"
     functions = "".join(f"\n\ndef {name}() -> None:\n{body}" for name, body in bodies.items())
     return HEAD + calls + FUNCTIONS + functions
 

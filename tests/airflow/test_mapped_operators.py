@@ -112,9 +112,9 @@ def test_a_mapped_operator_is_placed_and_wakes_as_unmapped(kind, given, mapped, 
         ),
         pytest.param(
             lambda: PublishDataSetOperator.partial(
-                task_id="t", dataset="token_top_holders_daily", chain="bitcoin"
+                task_id="t", dataset="top_holders_daily", chain="bitcoin"
             ),
-            "token_top_holders_daily is not computed for bitcoin. Choose a chain of the kind evm.",
+            "top_holders_daily is not computed for bitcoin. Choose a chain of the kind evm.",
             id="a chain that is not covered",
         ),
     ],

@@ -169,10 +169,10 @@ def test_an_unknown_name_is_told_as_the_dag_file_is_read(make, message):
 
 def test_a_data_set_is_refused_on_a_chain_that_it_does_not_cover():
     with pytest.raises(ConfigError) as raised:
-        PublishDataSetOperator(task_id="t", dataset="token_top_holders_daily", chain="bitcoin")
+        PublishDataSetOperator(task_id="t", dataset="top_holders_daily", chain="bitcoin")
 
     assert str(raised.value) == (
-        "token_top_holders_daily is not computed for bitcoin. Choose a chain of the kind evm."
+        "top_holders_daily is not computed for bitcoin. Choose a chain of the kind evm."
     )
 
 

@@ -120,7 +120,7 @@ def test_a_backfill_computes_its_days_again_and_changes_no_equal_row(deployment)
 )
 def test_a_backfill_that_cannot_be_fails_without_a_retry(deployment, chain, days):
     state, tasks = deployment.run(
-        "backfill", dataset="token_top_holders_daily", chain=chain, **days
+        "backfill", dataset="top_holders_daily", chain=chain, **days
     )
 
     assert (state, tasks["mark_dirty"]) == ("failed", "failed")

@@ -61,7 +61,7 @@ def test_an_unknown_data_set_is_told_with_the_nearest_name():
     said = refused(UnknownNameError, dataset_named, "whale_transfers")
 
     assert said.startswith("No data set is named 'whale_transfers'. Did you mean 'whale_transfer'?")
-    assert "token_top_holders_daily" in said
+    assert "top_holders_daily" in said
 
 
 def test_a_database_that_is_not_migrated_says_how_to_migrate_it(server_url, engine):

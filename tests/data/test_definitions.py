@@ -22,7 +22,7 @@ NEWCOMER = bytes.fromhex("00" * 19 + "aa")
 EXTRA = Asset(
     symbol="NEW", address="0x" + NEWCOMER.hex(), decimals=2, start_block=0, whale_threshold=50
 )
-READERS = ["token_holder_distribution_daily", "token_top_holders_daily", "whale_transfer"]
+READERS = ["holder_distribution_daily", "top_holders_daily", "whale_transfer"]
 
 
 @pytest.fixture
@@ -257,7 +257,7 @@ def test_a_thousand_assets_are_tracked_at_once(engine):
 
     assert again == []
     rows = {w.dataset: w.rows for w in windows}
-    assert rows["token_top_holders_daily"] == 1000
+    assert rows["top_holders_daily"] == 1000
     assert rows["whale_transfer"] == 1
     assert scalar(engine, "SELECT sum(balance)::int FROM state.balance") == 500_500
     with engine.begin() as connection:

@@ -26,9 +26,9 @@ def test_the_genesis_file_becomes_the_published_concentration(engine, real_data)
 
     bring_up_to_date(engine, CHAIN, FakeNode(CHAIN, [block(None, transfers=moves, at=EPOCH)]))
 
-    query = text("SELECT * FROM serving.token_holder_distribution_daily WHERE asset = 'native'")
+    query = text("SELECT * FROM serving.holder_distribution_daily WHERE asset = 'native'")
     top = text(
-        "SELECT sum(balance) FROM serving.token_top_holders_daily"
+        "SELECT sum(balance) FROM serving.top_holders_daily"
         " WHERE asset = 'native' AND rank <= 10"
     )
     with engine.connect() as connection:

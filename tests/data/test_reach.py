@@ -23,7 +23,7 @@ LATER = T0 + timedelta(days=1)
 # Blocks 0-2 lie on the first day, 3-6 on the second, 7-9 on the third, 10-12 on the fourth.
 DAYS = [date(2026, 3, 1) + timedelta(days=n) for n in range(4)]
 SAME_DAY_SETS = ["whale_transfer"]
-ALL_LATER_SETS = ["token_holder_distribution_daily", "token_top_holders_daily"]
+ALL_LATER_SETS = ["holder_distribution_daily", "top_holders_daily"]
 
 
 def versions_by_day(engine):
@@ -129,7 +129,7 @@ def test_on_a_utxo_chain_a_new_block_rewrites_its_day_only(warehouse):
 )
 def test_a_dirty_day_is_computed_with_the_days_that_it_reaches(warehouse, reach, reached):
     bring_up_to_date(warehouse, EVM, FakeNode(EVM, branch(EVM, 13)))
-    dataset = replace(dataset_named("token_top_holders_daily"), reach=reach)
+    dataset = replace(dataset_named("top_holders_daily"), reach=reach)
     with warehouse.begin() as connection:
         dirty.mark(connection, dataset.name, EVM.name, [DAYS[1]])
 

@@ -61,8 +61,8 @@ def test_every_native_balance_is_what_the_node_says(anvil):
 def test_supply_in_the_distribution_is_the_contracts_total_supply(anvil):
     told = sample.expected()["anvil"]["erc20"]
     query = text(
-        "SELECT symbol, supply, holders FROM serving.token_holder_distribution_daily"
-        " WHERE day = (SELECT max(day) FROM serving.token_holder_distribution_daily)"
+        "SELECT symbol, supply, holders FROM serving.holder_distribution_daily"
+        " WHERE day = (SELECT max(day) FROM serving.holder_distribution_daily)"
     )
     with anvil.connect() as connection:
         rows = {row.symbol: (int(row.supply), row.holders) for row in connection.execute(query)}

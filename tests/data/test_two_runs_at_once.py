@@ -79,7 +79,7 @@ def held(engine, name, runs):
             time.sleep(0.02)
 
 
-@pytest.mark.parametrize("name", ["whale_transfer", "token_holder_distribution_daily"])
+@pytest.mark.parametrize("name", ["whale_transfer", "holder_distribution_daily"])
 def test_two_publishers_of_one_data_set_and_scope_take_turns(warehouse, name):
     node = FakeNode(EVM, branch(EVM, 6))
     load_all(warehouse, EVM, node)
@@ -109,19 +109,19 @@ def test_two_corrections_of_one_window_leave_one_version_in_history(warehouse):
     load_all(warehouse, EVM, node)
     apply_blocks(warehouse, EVM, final_height=-1)
     runs = Runs(warehouse)
-    dataset = dataset_named("token_top_holders_daily")
+    dataset = dataset_named("top_holders_daily")
 
-    with held(warehouse, "dataset:token_top_holders_daily:anvil", runs):
+    with held(warehouse, "dataset:top_holders_daily:anvil", runs):
         for _ in range(2):
             runs.start(lambda engine: compute(engine, dataset, "anvil"))
     runs.finish()
     publish_all(warehouse)
 
     twice = (
-        "SELECT count(*) FROM (SELECT 1 FROM history.token_top_holders_daily_v1"
+        "SELECT count(*) FROM (SELECT 1 FROM history.top_holders_daily_v1"
         " GROUP BY chain, day, asset, address HAVING count(*) > 1) more"
     )
-    assert scalar(warehouse, "SELECT count(*) FROM history.token_top_holders_daily_v1") > 0
+    assert scalar(warehouse, "SELECT count(*) FROM history.top_holders_daily_v1") > 0
     assert scalar(warehouse, twice) == 0
     assert contents(warehouse) == fresh(warehouse, EVM, node)
 

@@ -14,7 +14,7 @@ from onchain_agg.warehouse.versions import twins
 pytestmark = pytest.mark.data
 
 DAY = date(2026, 3, 1)
-HISTORY = twins(dataset_named("token_top_holders_daily").table).history
+HISTORY = twins(dataset_named("top_holders_daily").table).history
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sqlalchemy import insert, text
 
 from onchain_agg.metrics.dataset import Window
-from onchain_agg.metrics.whale import token_holder_distribution_daily, token_top_holders_daily
+from onchain_agg.metrics.whale import holder_distribution_daily, top_holders_daily
 from onchain_agg.warehouse.tables import ops, state
 
 pytestmark = pytest.mark.data
@@ -46,7 +46,7 @@ def test_every_ratio_and_band_follows_its_formula(connection, balances, later):
     """Each balance is *later* less at the tip than it was at the day's end."""
     with connection.begin_nested() as savepoint:
         hold(connection, balances, later=later)
-        row = connection.execute(token_holder_distribution_daily.rows(WINDOW)).mappings().one()
+        row = connection.execute(holder_distribution_daily.rows(WINDOW)).mappings().one()
         savepoint.rollback()
 
     x, n, total = sorted(balances), len(balances), sum(balances)
@@ -70,7 +70,7 @@ def test_every_ratio_and_band_follows_its_formula(connection, balances, later):
 def test_equal_holders_are_perfectly_equal(connection):
     hold(connection, [7] * 50)
 
-    row = connection.execute(token_holder_distribution_daily.rows(WINDOW)).mappings().one()
+    row = connection.execute(holder_distribution_daily.rows(WINDOW)).mappings().one()
 
     assert (row["gini"], row["hhi"], row["ndf"], row["ser"]) == (0.0, 0.02, 1.0, 0.0)
 
@@ -78,7 +78,7 @@ def test_equal_holders_are_perfectly_equal(connection):
 def test_a_thousand_holders_are_kept_and_of_equal_ones_the_lowest_addresses(connection):
     hold(connection, [5] * 1_004 + [6])
 
-    rows = connection.execute(token_top_holders_daily.rows(WINDOW)).mappings().all()
+    rows = connection.execute(top_holders_daily.rows(WINDOW)).mappings().all()
 
     places = [*range(1, 1_000), 1_005]
     assert sorted(row["address"] for row in rows) == [f"0x{place:040x}" for place in places]

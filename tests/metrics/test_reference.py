@@ -11,7 +11,7 @@ from onchain_agg.chains import chain_named
 from onchain_agg.metrics.dataset import Window
 from onchain_agg.metrics.inputs import window_of
 from onchain_agg.metrics.network import bitcoin_network_daily
-from onchain_agg.metrics.whale import token_holder_distribution_daily, token_top_holders_daily
+from onchain_agg.metrics.whale import holder_distribution_daily, top_holders_daily
 from onchain_agg.sources.bitcoin import BlockFileSource
 from onchain_agg.warehouse.apply import apply_blocks
 from onchain_agg.warehouse.ingest import load
@@ -92,7 +92,7 @@ def test_the_supply_grows_by_the_issuance_from_the_first_spendable_block(bitcoin
 
 @pytest.mark.usefixtures("genesis")
 def test_ethers_genesis_allocation_is_as_concentrated_as_published(computed):
-    (row,) = computed(token_holder_distribution_daily.DATASET, GENESIS)
+    (row,) = computed(holder_distribution_daily.DATASET, GENESIS)
 
     assert (row["asset"], row["supply"]) == ("native", 72_009_990_499_480_000_000_000_000)
     assert row["hhi"] == pytest.approx(0.0292987160615, abs=5e-14)
@@ -106,7 +106,7 @@ def test_ethers_genesis_allocation_is_as_concentrated_as_published(computed):
 
 @pytest.mark.usefixtures("genesis")
 def test_the_largest_genesis_accounts_hold_the_published_share(computed):
-    rows = computed(token_top_holders_daily.DATASET, GENESIS)
+    rows = computed(top_holders_daily.DATASET, GENESIS)
 
     top_10 = sum(sorted(row["balance"] for row in rows)[-10:])
     assert len(rows) == 1_000

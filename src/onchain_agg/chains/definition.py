@@ -14,6 +14,8 @@ class Asset:
         start_block: First block that can move the asset. Balances are published only when every
             block from here on was applied.
         whale_threshold: Smallest transfer that ``whale_transfer`` keeps, in the smallest unit.
+        noncompliant: Whether balances may move without a Transfer event (a rebase, a fee on
+            transfer): one below zero is then told in its column instead of stopping the publish.
     """
 
     symbol: str
@@ -21,6 +23,7 @@ class Asset:
     decimals: int
     start_block: int
     whale_threshold: int
+    noncompliant: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

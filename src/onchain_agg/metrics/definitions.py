@@ -176,6 +176,7 @@ def _values(asset: Asset) -> dict[str, object]:
         "decimals": asset.decimals,
         "start_block": asset.start_block,
         "whale_threshold": asset.whale_threshold,
+        "noncompliant": asset.noncompliant,
         "tracked": True,
     }
 

@@ -15,8 +15,8 @@ from onchain_agg.warehouse.tables.state import TIP
 from onchain_agg.warehouse.types import DIALECT
 
 _ASSETS = text(
-    "SELECT md5(coalesce(string_agg(row(address, symbol, decimals, start_block, whale_threshold)"
-    "::text, ',' ORDER BY address), '')) FROM ops.asset WHERE chain = :chain AND tracked"
+    "SELECT md5(coalesce(string_agg(row(address, symbol, decimals, start_block, whale_threshold,"
+    " noncompliant)::text, ',' ORDER BY address), '')) FROM ops.asset WHERE chain = :chain AND tracked"
 )
 
 

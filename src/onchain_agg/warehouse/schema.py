@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 VERSION_SCHEMA = "ops"
-MIGRATED_SCHEMAS = ("chain", "state", "ops")
+MIGRATED_SCHEMAS = ("chain", "market", "state", "ops")
 _OWN = f"Let one user own the schemas {', '.join(SCHEMAS)} and all that is in them."
 # Two `init` at once: the second one waits and then finds nothing to do.
 _LOCK = 0x0C4A_1A66

@@ -7,7 +7,19 @@ its ``block`` row and leave together when a reorganisation drops it.
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, SmallInteger, Table, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Identity,
+    Index,
+    Integer,
+    SmallInteger,
+    Table,
+    Text,
+    text,
+)
 
 from onchain_agg.warehouse.tables.registry import METADATA, by_day
 from onchain_agg.warehouse.types import ADDRESS, DAY, HASH, HEIGHT, NAME, TIME, UINT256
@@ -139,4 +151,23 @@ UTXO_INPUT = Table(
     Column("prev_vout", Integer, nullable=False),
     schema="chain",
     **by_day(),
+)
+
+LABEL = Table(
+    "label",
+    METADATA,
+    # Bitemporal: what was so, and since when and until when that was believed.
+    Column("label_id", BigInteger, Identity(), primary_key=True),
+    Column("chain", NAME, nullable=False),
+    Column("address", ADDRESS, nullable=False),
+    Column("category", NAME, nullable=False, comment="exchange, miner, bridge, contract, …"),
+    Column("entity", NAME, nullable=False, comment="Who it belongs to, such as kraken."),
+    Column("valid_from", DAY, nullable=False, comment="First UTC day."),
+    Column("valid_to", DAY, comment="First UTC day after; NULL: still so."),
+    Column("known_from", TIME, nullable=False, comment="Believed since then."),
+    Column("known_to", TIME, comment="Believed until then; NULL: still believed."),
+    Column("source", Text, nullable=False, comment="Who told it."),
+    CheckConstraint("valid_to > valid_from", name="ck_label_valid"),
+    Index("ix_label_address", "chain", "address", postgresql_where=text("known_to IS NULL")),
+    schema="chain",
 )

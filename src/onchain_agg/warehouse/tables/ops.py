@@ -28,6 +28,12 @@ ASSET = Table(
     Column("decimals", SmallInteger, nullable=False),
     Column("start_block", HEIGHT, nullable=False),
     Column("whale_threshold", UINT256, nullable=False, comment="Smallest unit."),
+    Column(
+        "noncompliant",
+        Boolean,
+        nullable=False,
+        comment="Balances may move without a transfer, so one below zero is no error.",
+    ),
     Column("tracked", Boolean, nullable=False, comment="False: no longer in the definitions."),
     UniqueConstraint("chain", "address"),
     schema="ops",
@@ -51,12 +57,52 @@ DATASET = Table(
     schema="ops",
 )
 
-DATASET_CHAIN = Table(
-    "dataset_chain",
+READER = Table(
+    "reader",
     METADATA,
-    # Which chains' new blocks make a data set dirty.
-    Column("dataset", NAME, primary_key=True),
+    # Whose days become dirty when a day of an input changes; NULL stands for every scope.
+    Column("dataset", NAME, nullable=False),
+    Column("scope", NAME, comment="Scope that becomes dirty; NULL: the one that changed."),
+    Column("input", NAME, nullable=False, comment="blocks, a fact table or serving.<data set>."),
+    Column("input_scope", NAME, comment="Scope that changed; NULL: any."),
+    Index("ix_reader_input", "input", "input_scope"),
+    UniqueConstraint(
+        "dataset", "scope", "input", "input_scope", postgresql_nulls_not_distinct=True
+    ),
+    schema="ops",
+)
+
+FACT_DAY = Table(
+    "fact_day",
+    METADATA,
+    # Days that have facts outside of blocks, and how often each changed.
+    Column("input", NAME, primary_key=True, comment="The fact table, with its schema."),
+    Column("scope", NAME, primary_key=True, comment="Chain, venue or 'global'."),
+    Column("day", DAY, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    schema="ops",
+)
+
+PULL = Table(
+    "pull",
+    METADATA,
+    # How far an incremental read of something outside came; in its facts' transaction.
+    Column("name", NAME, primary_key=True),
+    Column("scope", NAME, primary_key=True, comment="What is read of it: a market, a table."),
+    Column("watermark", JSONB, nullable=False),
+    Column("pulled_at", TIME, nullable=False),
+    schema="ops",
+)
+
+QUARANTINED_TOKEN = Table(
+    "quarantined_token",
+    METADATA,
+    # Tokens whose metadata cannot be relied on; nothing is computed with them.
     Column("chain", NAME, primary_key=True),
+    Column("address", ADDRESS, primary_key=True),
+    Column("symbol", Text, comment="As far as it could be read."),
+    Column("reason", Text, nullable=False),
+    Column("noticed_at", TIME, nullable=False),
     schema="ops",
 )
 

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import MetaData, Table
 
 METADATA = MetaData()
-SCHEMAS = ("chain", "state", "serving", "history", "ops")
+SCHEMAS = ("chain", "market", "state", "serving", "history", "ops")
 
 _BY_DAY = {"postgresql_partition_by": "RANGE (day)", "info": {"by_day": True}}
 

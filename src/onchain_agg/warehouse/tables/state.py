@@ -1,6 +1,6 @@
 """Schema ``state``: running state after the applied blocks, a pure function of the facts.
 
-A row whose amount is zero does not exist, so state that went forth and back equals state that
+A row whose amounts are zero does not exist, so state that went forth and back equals state that
 was built once.
 """
 
@@ -38,6 +38,9 @@ BALANCE_DELTA = Table(
     Column("day", DAY, primary_key=True),
     Column("address", ADDRESS, primary_key=True),
     Column("delta", UINT256, nullable=False, comment="Smallest unit; what the day changed."),
+    Column("debits", BigInteger, nullable=False, comment="Transfers that the address sent."),
+    # When did an address last send?
+    Index("ix_balance_delta_address", "asset_id", "address", "day"),
     schema="state",
 )
 
@@ -106,5 +109,24 @@ SPENT_OUTPUT_DAILY = Table(
     Column("outputs", BigInteger, nullable=False),
     Column("coin_seconds", BIG, nullable=False, comment="Sum of value times age in seconds."),
     Column("value_under_1h", BIG, nullable=False, comment="Value spent within an hour."),
+    schema="state",
+)
+
+SPENT_OUTPUT_MONTHLY = Table(
+    "spent_output_monthly",
+    METADATA,
+    # The same by month, so that what is unspent on any day is a sum over months and 31 days.
+    Column("chain", NAME, primary_key=True),
+    Column("spend_month", DAY, primary_key=True, comment="First day of the month."),
+    Column("created_day", DAY, primary_key=True),
+    Column("value", BIG, nullable=False),
+    Column("outputs", BigInteger, nullable=False),
+    Column("coin_seconds", BIG, nullable=False, comment="Without overwritten outputs."),
+    Column(
+        "value_days",
+        BIG,
+        nullable=False,
+        comment="Sum of value times days from 1970-01-01 to the spending day.",
+    ),
     schema="state",
 )

@@ -1,4 +1,4 @@
-"""The first tables of chain, state and ops, and the functions that print addresses."""
+"""The first tables, and the functions that print addresses."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,29 +12,49 @@ down_revision = None
 
 def upgrade() -> None:
     """Create everything."""
-    _create_block()
-    _create_evm_transaction()
-    _create_malformed_log()
-    _create_native_transfer()
-    _create_token_transfer()
-    _create_utxo_input()
-    _create_utxo_output()
-    _create_address_format()
-    _create_archived_day()
-    _create_asset()
-    _create_dataset()
-    _create_dataset_chain()
-    _create_dirty()
-    _create_ingest_start()
-    _create_publish_clock()
-    _create_window()
-    _create_balance()
-    _create_balance_delta()
-    _create_created_output_daily()
-    _create_spent_output()
-    _create_spent_output_daily()
-    _create_tip()
-    _create_utxo()
+    for create in (
+        _create_block,
+        _create_evm_transaction,
+        _create_label,
+        _create_malformed_log,
+        _create_native_transfer,
+        _create_token_transfer,
+        _create_utxo_input,
+        _create_utxo_output,
+        _create_asset_daily,
+        _create_asset_daily_history,
+        _create_candle,
+        _create_candle_history,
+        _create_funding_rate,
+        _create_funding_rate_history,
+        _create_fx_rate,
+        _create_fx_rate_history,
+        _create_reference_price,
+        _create_reference_price_history,
+        _create_trade,
+        _create_trade_history,
+        _create_address_format,
+        _create_archived_day,
+        _create_asset,
+        _create_dataset,
+        _create_dirty,
+        _create_fact_day,
+        _create_ingest_start,
+        _create_publish_clock,
+        _create_pull,
+        _create_quarantined_token,
+        _create_reader,
+        _create_window,
+        _create_balance,
+        _create_balance_delta,
+        _create_created_output_daily,
+        _create_spent_output,
+        _create_spent_output_daily,
+        _create_spent_output_monthly,
+        _create_tip,
+        _create_utxo,
+    ):
+        create()
     for statement in STATEMENTS:
         op.execute(statement)
 
@@ -110,6 +130,46 @@ def _create_evm_transaction() -> None:
         schema="chain",
         info={"by_day": True},
         postgresql_partition_by="RANGE (day)",
+    )
+
+
+def _create_label() -> None:
+    op.create_table(
+        "label",
+        sa.Column("label_id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("chain", sa.Text(), nullable=False),
+        sa.Column("address", sa.LargeBinary(), nullable=False),
+        sa.Column(
+            "category", sa.Text(), nullable=False, comment="exchange, miner, bridge, contract, …"
+        ),
+        sa.Column(
+            "entity", sa.Text(), nullable=False, comment="Who it belongs to, such as kraken."
+        ),
+        sa.Column("valid_from", sa.Date(), nullable=False, comment="First UTC day."),
+        sa.Column(
+            "valid_to", sa.Date(), nullable=True, comment="First UTC day after; NULL: still so."
+        ),
+        sa.Column(
+            "known_from", sa.DateTime(timezone=True), nullable=False, comment="Believed since then."
+        ),
+        sa.Column(
+            "known_to",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="Believed until then; NULL: still believed.",
+        ),
+        sa.Column("source", sa.Text(), nullable=False, comment="Who told it."),
+        sa.CheckConstraint("valid_to > valid_from", name="ck_label_valid"),
+        sa.PrimaryKeyConstraint("label_id"),
+        schema="chain",
+    )
+    op.create_index(
+        "ix_label_address",
+        "label",
+        ["chain", "address"],
+        unique=False,
+        schema="chain",
+        postgresql_where=sa.text("known_to IS NULL"),
     )
 
 
@@ -239,6 +299,275 @@ def _create_utxo_output() -> None:
     )
 
 
+def _create_asset_daily() -> None:
+    op.create_table(
+        "asset_daily",
+        sa.Column("source", sa.Text(), nullable=False, comment="Who told it."),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("asset", sa.Text(), nullable=False, comment="Symbol."),
+        sa.Column(
+            "supply",
+            sa.Numeric(),
+            nullable=True,
+            comment="Whole units at the day's end; NULL: not told.",
+        ),
+        sa.Column(
+            "transfer_value",
+            sa.Numeric(),
+            nullable=True,
+            comment="Adjusted, whole units; NULL: not told.",
+        ),
+        sa.Column(
+            "realized_cap_usd", sa.Numeric(), nullable=True, comment="US dollar; NULL: not told."
+        ),
+        sa.Column(
+            "known_from", sa.DateTime(timezone=True), nullable=False, comment="Believed since then."
+        ),
+        sa.PrimaryKeyConstraint("source", "day", "asset"),
+        schema="market",
+        info={"facts": True, "venue": False},
+    )
+
+
+def _create_asset_daily_history() -> None:
+    op.create_table(
+        "asset_daily_history",
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("asset", sa.Text(), nullable=False),
+        sa.Column("supply", sa.Numeric(), nullable=True),
+        sa.Column("transfer_value", sa.Numeric(), nullable=True),
+        sa.Column("realized_cap_usd", sa.Numeric(), nullable=True),
+        sa.Column(
+            "known_from", sa.DateTime(timezone=True), nullable=False, comment="Believed since then."
+        ),
+        sa.Column(
+            "known_to", sa.DateTime(timezone=True), nullable=False, comment="Believed until then."
+        ),
+        sa.PrimaryKeyConstraint("source", "day", "asset", "known_from"),
+        schema="market",
+    )
+
+
+def _create_candle() -> None:
+    op.create_table(
+        "candle",
+        sa.Column("venue", sa.Text(), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False, comment="UTC day of open_at."),
+        sa.Column("market", sa.Text(), nullable=False),
+        sa.Column("span", sa.Text(), nullable=False, comment="1m, 1h or 1d."),
+        sa.Column("open_at", sa.DateTime(timezone=True), nullable=False, comment="First instant."),
+        sa.Column("open", sa.Numeric(), nullable=False),
+        sa.Column("high", sa.Numeric(), nullable=False),
+        sa.Column("low", sa.Numeric(), nullable=False),
+        sa.Column("close", sa.Numeric(), nullable=False),
+        sa.Column("volume", sa.Numeric(), nullable=False, comment="Base."),
+        sa.Column("quote_volume", sa.Numeric(), nullable=True, comment="Quote; NULL: not told."),
+        sa.Column("trades", sa.BigInteger(), nullable=True, comment="NULL: not told."),
+        sa.Column(
+            "known_from", sa.DateTime(timezone=True), nullable=False, comment="Believed since then."
+        ),
+        sa.PrimaryKeyConstraint("venue", "day", "market", "span", "open_at"),
+        schema="market",
+        info={"facts": True, "venue": True},
+    )
+
+
+def _create_candle_history() -> None:
+    op.create_table(
+        "candle_history",
+        sa.Column("venue", sa.Text(), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("market", sa.Text(), nullable=False),
+        sa.Column("span", sa.Text(), nullable=False),
+        sa.Column("open_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("open", sa.Numeric(), nullable=False),
+        sa.Column("high", sa.Numeric(), nullable=False),
+        sa.Column("low", sa.Numeric(), nullable=False),
+        sa.Column("close", sa.Numeric(), nullable=False),
+        sa.Column("volume", sa.Numeric(), nullable=False),
+        sa.Column("quote_volume", sa.Numeric(), nullable=True),
+        sa.Column("trades", sa.BigInteger(), nullable=True),
+        sa.Column(
+            "known_from", sa.DateTime(timezone=True), nullable=False, comment="Believed since then."
+        ),
+        sa.Column(
+            "known_to", sa.DateTime(timezone=True), nullable=False, comment="Believed until then."
+        ),
+        sa.PrimaryKeyConstraint("venue", "day", "market", "span", "open_at", "known_from"),
+        schema="market",
+    )
+
+
+def _create_funding_rate() -> None:
+    op.create_table(
+        "funding_rate",
+        sa.Column("venue", sa.Text(), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False, comment="UTC day of funded_at."),
+        sa.Column(
+            "market", sa.Text(), nullable=False, comment="BASE/QUOTE:SETTLE of the perpetual."
+        ),
+        sa.Column("funded_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("rate", sa.Numeric(), nullable=False, comment="Of the interval, as a fraction."),
+        sa.Column("interval_hours", sa.SmallInteger(), nullable=False),
+        sa.Column("open_interest_usd", sa.Numeric(), nullable=True, comment="NULL: not told."),
+        sa.Column(
+            "known_from", sa.DateTime(timezone=True), nullable=False, comment="Believed since then."
+        ),
+        sa.PrimaryKeyConstraint("venue", "day", "market", "funded_at"),
+        schema="market",
+        info={"facts": True, "venue": True},
+    )
+
+
+def _create_funding_rate_history() -> None:
+    op.create_table(
+        "funding_rate_history",
+        sa.Column("venue", sa.Text(), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("market", sa.Text(), nullable=False),
+        sa.Column("funded_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("rate", sa.Numeric(), nullable=False),
+        sa.Column("interval_hours", sa.SmallInteger(), nullable=False),
+        sa.Column("open_interest_usd", sa.Numeric(), nullable=True),
+        sa.Column(
+            "known_from", sa.DateTime(timezone=True), nullable=False, comment="Believed since then."
+        ),
+        sa.Column(
+            "known_to", sa.DateTime(timezone=True), nullable=False, comment="Believed until then."
+        ),
+        sa.PrimaryKeyConstraint("venue", "day", "market", "funded_at", "known_from"),
+        schema="market",
+    )
+
+
+def _create_fx_rate() -> None:
+    op.create_table(
+        "fx_rate",
+        sa.Column("source", sa.Text(), nullable=False, comment="Who told it."),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column(
+            "base", sa.Text(), nullable=False, comment="Currency that is priced, such as USD."
+        ),
+        sa.Column(
+            "quote", sa.Text(), nullable=False, comment="Currency of the price, such as KRW."
+        ),
+        sa.Column("rate", sa.Numeric(), nullable=False, comment="Quote for one base."),
+        sa.Column(
+            "known_from", sa.DateTime(timezone=True), nullable=False, comment="Believed since then."
+        ),
+        sa.PrimaryKeyConstraint("source", "day", "base", "quote"),
+        schema="market",
+        info={"facts": True, "venue": False},
+    )
+
+
+def _create_fx_rate_history() -> None:
+    op.create_table(
+        "fx_rate_history",
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("base", sa.Text(), nullable=False),
+        sa.Column("quote", sa.Text(), nullable=False),
+        sa.Column("rate", sa.Numeric(), nullable=False),
+        sa.Column(
+            "known_from", sa.DateTime(timezone=True), nullable=False, comment="Believed since then."
+        ),
+        sa.Column(
+            "known_to", sa.DateTime(timezone=True), nullable=False, comment="Believed until then."
+        ),
+        sa.PrimaryKeyConstraint("source", "day", "base", "quote", "known_from"),
+        schema="market",
+    )
+
+
+def _create_reference_price() -> None:
+    op.create_table(
+        "reference_price",
+        sa.Column("source", sa.Text(), nullable=False, comment="Who told it."),
+        sa.Column("day", sa.Date(), nullable=False, comment="UTC day of priced_at."),
+        sa.Column("asset", sa.Text(), nullable=False, comment="Symbol."),
+        sa.Column(
+            "priced_at",
+            sa.DateTime(timezone=True),
+            nullable=False,
+            comment="Start of the interval it holds for.",
+        ),
+        sa.Column(
+            "price_usd", sa.Numeric(), nullable=False, comment="US dollar for one whole unit."
+        ),
+        sa.Column(
+            "known_from", sa.DateTime(timezone=True), nullable=False, comment="Believed since then."
+        ),
+        sa.PrimaryKeyConstraint("source", "day", "asset", "priced_at"),
+        schema="market",
+        info={"facts": True, "venue": False},
+    )
+
+
+def _create_reference_price_history() -> None:
+    op.create_table(
+        "reference_price_history",
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("asset", sa.Text(), nullable=False),
+        sa.Column("priced_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("price_usd", sa.Numeric(), nullable=False),
+        sa.Column(
+            "known_from", sa.DateTime(timezone=True), nullable=False, comment="Believed since then."
+        ),
+        sa.Column(
+            "known_to", sa.DateTime(timezone=True), nullable=False, comment="Believed until then."
+        ),
+        sa.PrimaryKeyConstraint("source", "day", "asset", "priced_at", "known_from"),
+        schema="market",
+    )
+
+
+def _create_trade() -> None:
+    op.create_table(
+        "trade",
+        sa.Column("venue", sa.Text(), nullable=False, comment="The exchange, by its id in ccxt."),
+        sa.Column("day", sa.Date(), nullable=False, comment="UTC day of traded_at."),
+        sa.Column("market", sa.Text(), nullable=False, comment="BASE/QUOTE, or BASE/QUOTE:SETTLE."),
+        sa.Column("trade_id", sa.Text(), nullable=False, comment="As the venue numbers it."),
+        sa.Column("traded_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("price", sa.Numeric(), nullable=False, comment="Quote for one base."),
+        sa.Column("amount", sa.Numeric(), nullable=False, comment="Base."),
+        sa.Column(
+            "side", sa.Text(), nullable=True, comment="Of the taker: buy or sell; NULL: not told."
+        ),
+        sa.Column(
+            "known_from", sa.DateTime(timezone=True), nullable=False, comment="Believed since then."
+        ),
+        sa.PrimaryKeyConstraint("venue", "day", "market", "trade_id"),
+        schema="market",
+        info={"facts": True, "venue": True},
+    )
+
+
+def _create_trade_history() -> None:
+    op.create_table(
+        "trade_history",
+        sa.Column("venue", sa.Text(), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("market", sa.Text(), nullable=False),
+        sa.Column("trade_id", sa.Text(), nullable=False),
+        sa.Column("traded_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("price", sa.Numeric(), nullable=False),
+        sa.Column("amount", sa.Numeric(), nullable=False),
+        sa.Column("side", sa.Text(), nullable=True),
+        sa.Column(
+            "known_from", sa.DateTime(timezone=True), nullable=False, comment="Believed since then."
+        ),
+        sa.Column(
+            "known_to", sa.DateTime(timezone=True), nullable=False, comment="Believed until then."
+        ),
+        sa.PrimaryKeyConstraint("venue", "day", "market", "trade_id", "known_from"),
+        schema="market",
+    )
+
+
 def _create_address_format() -> None:
     op.create_table(
         "address_format",
@@ -283,6 +612,12 @@ def _create_asset() -> None:
             comment="Smallest unit.",
         ),
         sa.Column(
+            "noncompliant",
+            sa.Boolean(),
+            nullable=False,
+            comment="Balances may move without a transfer, so one below zero is no error.",
+        ),
+        sa.Column(
             "tracked", sa.Boolean(), nullable=False, comment="False: no longer in the definitions."
         ),
         sa.PrimaryKeyConstraint("asset_id"),
@@ -303,16 +638,6 @@ def _create_dataset() -> None:
     )
 
 
-def _create_dataset_chain() -> None:
-    op.create_table(
-        "dataset_chain",
-        sa.Column("dataset", sa.Text(), nullable=False),
-        sa.Column("chain", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("dataset", "chain"),
-        schema="ops",
-    )
-
-
 def _create_dirty() -> None:
     op.create_table(
         "dirty",
@@ -325,6 +650,18 @@ def _create_dirty() -> None:
     )
     op.create_index(
         "ix_dirty_dataset", "dirty", ["dataset", "scope", "day"], unique=False, schema="ops"
+    )
+
+
+def _create_fact_day() -> None:
+    op.create_table(
+        "fact_day",
+        sa.Column("input", sa.Text(), nullable=False, comment="The fact table, with its schema."),
+        sa.Column("scope", sa.Text(), nullable=False, comment="Chain, venue or 'global'."),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("input", "scope", "day"),
+        schema="ops",
     )
 
 
@@ -346,6 +683,62 @@ def _create_publish_clock() -> None:
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("dataset", "scope"),
         schema="ops",
+    )
+
+
+def _create_pull() -> None:
+    op.create_table(
+        "pull",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column(
+            "scope", sa.Text(), nullable=False, comment="What is read of it: a market, a table."
+        ),
+        sa.Column("watermark", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("pulled_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("name", "scope"),
+        schema="ops",
+    )
+
+
+def _create_quarantined_token() -> None:
+    op.create_table(
+        "quarantined_token",
+        sa.Column("chain", sa.Text(), nullable=False),
+        sa.Column("address", sa.LargeBinary(), nullable=False),
+        sa.Column("symbol", sa.Text(), nullable=True, comment="As far as it could be read."),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("noticed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("chain", "address"),
+        schema="ops",
+    )
+
+
+def _create_reader() -> None:
+    op.create_table(
+        "reader",
+        sa.Column("dataset", sa.Text(), nullable=False),
+        sa.Column(
+            "scope",
+            sa.Text(),
+            nullable=True,
+            comment="Scope that becomes dirty; NULL: the one that changed.",
+        ),
+        sa.Column(
+            "input",
+            sa.Text(),
+            nullable=False,
+            comment="blocks, a fact table or serving.<data set>.",
+        ),
+        sa.Column(
+            "input_scope", sa.Text(), nullable=True, comment="Scope that changed; NULL: any."
+        ),
+        sa.UniqueConstraint(
+            "dataset", "scope", "input", "input_scope", postgresql_nulls_not_distinct=True
+        ),
+        schema="ops",
+    )
+    op.create_index(
+        "ix_reader_input", "reader", ["input", "input_scope"], unique=False, schema="ops"
     )
 
 
@@ -411,7 +804,17 @@ def _create_balance_delta() -> None:
             nullable=False,
             comment="Smallest unit; what the day changed.",
         ),
+        sa.Column(
+            "debits", sa.BigInteger(), nullable=False, comment="Transfers that the address sent."
+        ),
         sa.PrimaryKeyConstraint("asset_id", "day", "address"),
+        schema="state",
+    )
+    op.create_index(
+        "ix_balance_delta_address",
+        "balance_delta",
+        ["asset_id", "address", "day"],
+        unique=False,
         schema="state",
     )
 
@@ -483,6 +886,28 @@ def _create_spent_output_daily() -> None:
             "value_under_1h", sa.Numeric(), nullable=False, comment="Value spent within an hour."
         ),
         sa.PrimaryKeyConstraint("chain", "spend_day", "created_day", "coinbase", "overwritten"),
+        schema="state",
+    )
+
+
+def _create_spent_output_monthly() -> None:
+    op.create_table(
+        "spent_output_monthly",
+        sa.Column("chain", sa.Text(), nullable=False),
+        sa.Column("spend_month", sa.Date(), nullable=False, comment="First day of the month."),
+        sa.Column("created_day", sa.Date(), nullable=False),
+        sa.Column("value", sa.Numeric(), nullable=False),
+        sa.Column("outputs", sa.BigInteger(), nullable=False),
+        sa.Column(
+            "coin_seconds", sa.Numeric(), nullable=False, comment="Without overwritten outputs."
+        ),
+        sa.Column(
+            "value_days",
+            sa.Numeric(),
+            nullable=False,
+            comment="Sum of value times days from 1970-01-01 to the spending day.",
+        ),
+        sa.PrimaryKeyConstraint("chain", "spend_month", "created_day"),
         schema="state",
     )
 

@@ -2,7 +2,7 @@
 
 The 1,000 largest balances are kept; of equal balances at the end of the list the lower address is.
 Readers' view adds the rank: a holder's place by balance, largest first, equal ones by address. A
-holder's share is its balance over ``supply`` of ``token_holder_distribution_daily`` on the same
+holder's share is its balance over ``supply`` of ``holder_distribution_daily`` on the same
 day. Neither is stored, because a version is written for every row that changes. One holder that
 overtakes a hundred others would change a hundred ranks, and one coin minted a thousand shares: on
 1,000 simulated holders with ten transfers between two refreshes, 10 rows change as they are, 570
@@ -13,7 +13,7 @@ An address is whoever the chain says: exchanges, bridges, pools and burn address
 
 Known gaps: a token that moves balances without a Transfer event (rebase, fee on transfer) is
 counted by its transfers. An asset is left out while its history is not complete, as
-``token_holder_distribution_daily`` says. On an open day balances are those so far.
+``holder_distribution_daily`` says. On an open day balances are those so far.
 Edge cases: fewer than 1,000 holders give fewer rows; none give no row.
 """
 
@@ -30,7 +30,7 @@ from onchain_agg.warehouse.types import DAY, NAME, UINT256
 TOP = 1000
 
 TABLE = Table(
-    "token_top_holders_daily_v1",
+    "top_holders_daily_v1",
     SERVING,
     Column("chain", NAME, primary_key=True, comment="Name of the chain."),
     Column("day", DAY, primary_key=True, comment="UTC day; balances after its last block."),
@@ -70,7 +70,7 @@ def rows(window: Window) -> Select[Any]:
 
 
 DATASET = DataSet(
-    name="token_top_holders_daily",
+    name="top_holders_daily",
     table=TABLE,
     family="whale",
     chain_families=("evm",),

@@ -127,7 +127,7 @@ def _ratio_columns() -> list[Column[Any]]:
 
 
 TABLE = Table(
-    "token_holder_distribution_daily_v1",
+    "holder_distribution_daily_v1",
     SERVING,
     Column("chain", NAME, primary_key=True, comment="Name of the chain."),
     Column("day", DAY, primary_key=True, comment="UTC day; balances after its last block."),
@@ -283,7 +283,7 @@ def _or_zero(column: ColumnElement[Any]) -> ColumnElement[Any]:
 
 
 DATASET = DataSet(
-    name="token_holder_distribution_daily",
+    name="holder_distribution_daily",
     table=TABLE,
     family="whale",
     chain_families=("evm",),
