@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 from onchain_agg.chains import EvmChain, UtxoChain, chain_named
 from onchain_agg.cli_check import check
 from onchain_agg.cli_routing import routing
+from onchain_agg.cli_sources import label_commands, source_commands
 from onchain_agg.command_errors import one_line_errors
 from onchain_agg.errors import ConfigError
 from onchain_agg.metrics import reading
@@ -25,6 +26,7 @@ from onchain_agg.metrics.compute import dirty_scopes
 from onchain_agg.metrics.dataset import DataSet
 from onchain_agg.metrics.definitions import sync
 from onchain_agg.metrics.registry import all_datasets, dataset_named
+from onchain_agg.metrics.scopes import check_scope
 from onchain_agg.metrics.summary import summary, table_of
 from onchain_agg.settings import configured_warehouse, extra_assets, load_settings, warehouse_url
 from onchain_agg.sources.opening import open_source
@@ -79,6 +81,8 @@ def main() -> None:
 
 main.add_command(check)
 main.add_command(routing)
+main.add_command(label_commands)
+main.add_command(source_commands)
 
 
 @main.command()
@@ -140,23 +144,28 @@ def _apply(engine: Engine, chain: EvmChain | UtxoChain, final_height: int) -> No
 
 @main.command()
 @click.argument("dataset", required=False)
-@click.option("--chain", help="Only this chain.")
+@click.option("--scope", help="Only this chain or venue.")
 @one_line_errors
-def compute(dataset: str | None, chain: str | None) -> None:
+def compute(dataset: str | None, scope: str | None) -> None:
     """Publish what is dirty: of DATASET, or of every data set."""
-    wanted = {dataset_named(dataset).name} if dataset else set(all_datasets())
-    if chain is not None:
-        chain_named(chain)
+    chosen = [dataset_named(dataset)] if dataset else list(all_datasets().values())
+    done = 0
     with _warehouse() as engine:
-        work = [
-            (name, scope)
-            for name, scope in dirty_scopes(engine)
-            if name in wanted and chain in (None, scope)
-        ]
-        for name, scope in work:
-            _publish(engine, dataset_named(name), scope)
-        if not work:
+        if dataset and scope:
+            _check_scope(engine, chosen[0], scope)
+        # What one data set publishes may make the later ones dirty.
+        for one in chosen:
+            for _, dirty in dirty_scopes(engine, one.name):
+                if scope in (None, dirty):
+                    _publish(engine, one, dirty)
+                    done += 1
+        if not done:
             console.print("Nothing is dirty: every window is up to date.")
+
+
+def _check_scope(engine: Engine, dataset: DataSet, scope: str) -> None:
+    with engine.connect() as connection:
+        check_scope(connection, dataset, scope)
 
 
 def _publish(engine: Engine, dataset: DataSet, scope: str) -> None:
@@ -168,20 +177,19 @@ def _publish(engine: Engine, dataset: DataSet, scope: str) -> None:
 
 @main.command()
 @click.argument("dataset")
-@click.option("--chain", required=True, help="The chain.")
+@click.option("--scope", required=True, help="The chain or venue, or global.")
 @click.option("--from", "first", required=True, callback=_day, help="First UTC day.")
 @click.option("--to", "last", required=True, callback=_day, help="Last UTC day, included.")
 @one_line_errors
-def backfill(dataset: str, chain: str, first: date, last: date) -> None:
+def backfill(dataset: str, scope: str, first: date, last: date) -> None:
     """Compute a range of days of DATASET again."""
-    definition, scope = dataset_named(dataset), chain_named(chain)
-    if not definition.covers(scope):
-        raise ConfigError(f"Data set {dataset} is not computed for {chain}.")
+    definition = dataset_named(dataset)
     if first > last:
         raise ConfigError(f"The days {first} to {last} are in the wrong order. Swap them.")
     with _warehouse() as engine:
-        mark_days(engine, definition, chain, first, last, force=True)
-        _publish(engine, definition, chain)
+        _check_scope(engine, definition, scope)
+        mark_days(engine, definition, scope, first, last, force=True)
+        _publish(engine, definition, scope)
 
 
 @main.command()
@@ -204,20 +212,20 @@ def rebuild(chain: str, dataset: str | None) -> None:
 
 @main.command()
 @click.argument("dataset", required=False)
-@click.option("--chain", help="Only this chain.")
+@click.option("--scope", help="Only this chain or venue.")
 @click.option("--day", callback=_day, help="Only this UTC day.")
 @click.option("--limit", default=20, show_default=True, help="Most rows.")
 @one_line_errors
-def show(dataset: str | None, chain: str | None, day: date | None, limit: int) -> None:
+def show(dataset: str | None, scope: str | None, day: date | None, limit: int) -> None:
     """Print the newest rows of DATASET, or an overview of all."""
     chosen = dataset_named(dataset) if dataset else None
-    if chain is not None:
-        chain_named(chain)
     with configured_warehouse() as engine, engine.connect() as connection:
         if chosen is None:
             console.print(summary(engine))
         else:
-            found = reading.newest(connection, chosen, chain=chain, day=day, limit=limit)
+            if scope is not None:
+                check_scope(connection, chosen, scope)
+            found = reading.newest(connection, chosen, scope=scope, day=day, limit=limit)
             console.print(table_of(found))
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 
 from onchain_agg.chains import chain_named
 from onchain_agg.metrics.definitions import sync
-from onchain_agg.metrics.inputs import window_of
+from onchain_agg.metrics.inputs import chain_window
 from onchain_agg.warehouse import ingest
 from onchain_agg.warehouse.apply import apply_blocks
 from onchain_agg.warehouse.tables.ops import DIRTY
@@ -55,7 +55,7 @@ def test_the_data_set_of_the_how_to_counts_a_days_blocks(with_blocks):
     exec(python_of("docs/how-to/add-a-data-set.md"), names)  # noqa: S102 - as above
 
     with with_blocks.connect() as connection:
-        window = window_of(connection, CHAIN.name, branch(CHAIN, 4)[0].at.date())
+        window = chain_window(connection, CHAIN.name, branch(CHAIN, 4)[0].at.date())
         (row,) = connection.execute(names["rows"](window)).mappings()
     assert (row["blocks"], row["bytes"]) == (3, 3000)
     assert names["DATASET"].name == "block_size_daily"

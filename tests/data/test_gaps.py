@@ -83,11 +83,11 @@ def test_days_are_not_emptied_while_the_state_is_built_again(warehouse, monkeypa
     computing.backfill(warehouse, WHALES, EVM.name, *_ever(), force=True)
     window_of = computing.window_of
 
-    def after_a_reset(connection, scope, day):
+    def after_a_reset(connection, dataset, scope, day):
         monkeypatch.setattr(computing, "window_of", window_of)
         with warehouse.begin() as other:
             reset_state(other, EVM)
-        return window_of(connection, scope, day)
+        return window_of(connection, dataset, scope, day)
 
     monkeypatch.setattr(computing, "window_of", after_a_reset)
     windows = computing.compute(warehouse, WHALES, EVM.name)
@@ -119,7 +119,7 @@ def test_a_new_data_set_misses_no_day_that_is_being_applied(warehouse):
     ingest.load(warehouse, EVM, node, 6, 11)
     with warehouse.begin() as connection:
         connection.execute(text("DELETE FROM ops.dataset WHERE name = 'whale_transfer'"))
-        connection.execute(text("DELETE FROM ops.dataset_chain WHERE dataset = 'whale_transfer'"))
+        connection.execute(text("DELETE FROM ops.reader WHERE dataset = 'whale_transfer'"))
     with warehouse.begin() as holder:
         lock_chain(holder, EVM.name)
         syncing = threading.Thread(target=sync, args=(warehouse,))
@@ -179,12 +179,12 @@ def test_what_has_no_definition_any_more_is_not_dirty_for_ever(warehouse):
     with warehouse.begin() as connection:
         dirty.mark(connection, "gone_daily", "anvil", [_ever()[0]])
         dirty.mark(connection, "whale_transfer", "gone_chain", [_ever()[0]])
-        connection.execute(text("INSERT INTO ops.dataset_chain VALUES ('gone_daily', 'anvil')"))
+        connection.execute(text("INSERT INTO ops.reader VALUES ('gone_daily', 'anvil', 'blocks', 'anvil')"))
 
     sync(warehouse)
 
     assert computing.dirty_scopes(warehouse) == []
-    gone = "SELECT count(*) FROM ops.dataset_chain WHERE dataset = 'gone_daily'"
+    gone = "SELECT count(*) FROM ops.reader WHERE dataset = 'gone_daily'"
     assert scalar(warehouse, gone) == 0
 
 

@@ -6,7 +6,7 @@ from sqlalchemy import Engine, text
 
 from onchain_agg.metrics.compute import compute, dirty_scopes
 from onchain_agg.metrics.definitions import sync
-from onchain_agg.metrics.registry import all_datasets, dataset_named
+from onchain_agg.metrics.registry import all_datasets
 from onchain_agg.warehouse import ingest
 from onchain_agg.warehouse.apply import apply_blocks
 from onchain_agg.warehouse.tables import METADATA
@@ -37,8 +37,9 @@ def publish_all(engine: Engine, clock=None):
     clock = clock or Ticking()
     return [
         window
-        for name, scope in dirty_scopes(engine)
-        for window in compute(engine, dataset_named(name), scope, clock=clock)
+        for name, dataset in all_datasets().items()
+        for _, scope in dirty_scopes(engine, name)
+        for window in compute(engine, dataset, scope, clock=clock)
     ]
 
 

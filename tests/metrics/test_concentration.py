@@ -25,6 +25,7 @@ TOKEN = {
     "start_block": 100,
     "whale_threshold": 1,
     "tracked": True,
+    "noncompliant": False,
 }
 # Dust, round numbers on a threshold and the largest amount there is.
 BALANCES = st.lists(

@@ -9,7 +9,7 @@ from sqlalchemy import create_engine, insert, text
 
 from onchain_agg.chains import chain_named
 from onchain_agg.metrics.dataset import Window
-from onchain_agg.metrics.inputs import window_of
+from onchain_agg.metrics.inputs import chain_window
 from onchain_agg.metrics.network import bitcoin_network_daily
 from onchain_agg.metrics.whale import holder_distribution_daily, top_holders_daily
 from onchain_agg.sources.bitcoin import BlockFileSource
@@ -68,6 +68,7 @@ def native_asset(chain):
         "start_block": 0,
         "whale_threshold": coin.whale_threshold,
         "tracked": True,
+        "noncompliant": False,
     }
 
 
@@ -114,5 +115,5 @@ def test_the_largest_genesis_accounts_hold_the_published_share(computed):
 
 
 def network_day(connection, day):
-    window = window_of(connection, "bitcoin", day)
+    window = chain_window(connection, "bitcoin", day)
     return connection.execute(bitcoin_network_daily.rows(window)).mappings().one()

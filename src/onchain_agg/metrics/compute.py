@@ -9,19 +9,24 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, select, update
+from sqlalchemy import Connection, Engine, Table, func, select, update
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError, ProgrammingError
 
 from onchain_agg.errors import DataSetError, SourceError
 from onchain_agg.metrics.dataset import DataSet, Window
 from onchain_agg.metrics.inputs import inputs_of, is_being_applied, window_of
-from onchain_agg.metrics.todo import Todo, applied_days, todo
+from onchain_agg.metrics.invariants import check_invariants
+from onchain_agg.metrics.registry import all_datasets
+from onchain_agg.metrics.todo import Todo, days_of, todo
+from onchain_agg.metrics.wiring import published_as
 from onchain_agg.warehouse import dirty, ledger, versions
 from onchain_agg.warehouse.archive import DayStore, readable
 from onchain_agg.warehouse.locks import publishing
 from onchain_agg.warehouse.tables.ops import WINDOW
 
 NO_THROTTLE = timedelta(0)
+# Facts outside of blocks have no finality; a correction that comes later opens the day again.
+_LATE_FACTS = timedelta(days=1)
 
 Clock = Callable[[], datetime]
 
@@ -63,7 +68,7 @@ def compute(
     Args:
         engine: The warehouse.
         dataset: What to compute.
-        scope: Name of the chain.
+        scope: Name of the chain or venue, or ``global``.
         refresh: The newest day is left dirty while its last computation is younger than this.
         clock: Publish clock; by default the database's, read under the lock.
         progress: Called after each window.
@@ -89,14 +94,23 @@ def compute(
         if progress is not None:
             progress(done[-1])
     with publishing(engine, dataset.name, scope) as connection:
-        ledger.finalise(connection, dataset.name, scope)
+        if dataset.scope == "chain":
+            ledger.finalise(connection, dataset.name, scope)
+        else:
+            settled = _time(connection, clock) - _LATE_FACTS
+            ledger.finalise_before(connection, dataset.name, scope, settled.date())
     return done
 
 
 def dirty_scopes(engine: Engine, dataset: str | None = None) -> list[tuple[str, str]]:
-    """Return each data set and scope that has dirty days; of one data set, or of all."""
+    """Return each data set and scope that has dirty days, each after those that it reads.
+
+    Publishing one may make later ones dirty.
+    """
     with engine.connect() as connection:
-        return dirty.dirty_scopes(connection, dataset)
+        found = dirty.dirty_scopes(connection, dataset)
+    order = list(all_datasets())
+    return sorted(found, key=lambda pair: (order.index(pair[0]), pair[1]))
 
 
 def backfill(
@@ -110,19 +124,19 @@ def backfill(
 ) -> int:
     """Mark the days from *first_day* to *last_day*, both included, dirty; return how many.
 
-    Only days that have applied blocks count.
+    Only days that can be computed count.
 
     Args:
         engine: The warehouse.
         dataset: What is to be computed again.
-        scope: Name of the chain.
+        scope: Name of the chain or venue, or ``global``.
         first_day: Oldest day; by default every day counts.
         last_day: Newest day.
         force: Compute also where the inputs are the same; equal rows still stay as they are.
     """
     # A publish that runs would collide with a ledger row that changes after its snapshot.
     with publishing(engine, dataset.name, scope) as connection:
-        days = [d for d in applied_days(connection, scope, first_day) if d <= last_day]
+        days = [d for d in days_of(connection, dataset, scope, first_day) if d <= last_day]
         if force:
             columns = WINDOW.c
             connection.execute(
@@ -156,10 +170,10 @@ def _publish(
     engine: Engine, dataset: DataSet, scope: str, day: date, work: Todo, clock: Clock | None
 ) -> Published:
     with publishing(engine, dataset.name, scope) as connection:
-        window = window_of(connection, scope, day)
+        window = window_of(connection, dataset, scope, day)
         before = ledger.entry_of(connection, dataset.name, scope, day)
         rows = 0 if before is None else before.rows
-        if is_being_applied(connection, window):
+        if is_being_applied(connection, dataset, window):
             # Applying marks the day dirty again; until then what is served stays.
             return Published(dataset.name, scope, day, rows, 0)
         inputs = inputs_of(connection, dataset, window)
@@ -167,6 +181,8 @@ def _publish(
         if before is not None and before.inputs == inputs:
             return Published(dataset.name, scope, day, rows, 0)
         change = _compare(connection, dataset, window, clock)
+        if change.arrived or change.moved:
+            dirty.mark_input(connection, published_as(dataset.name), scope, [day])
         if window.is_empty:
             ledger.forget(connection, dataset.name, scope, day)
         else:
@@ -203,10 +219,12 @@ def _compare(
     def at() -> datetime:
         return ledger.tick(connection, dataset.name, window.scope, _time(connection, clock))
 
+    def check(stage: Table) -> None:
+        check_invariants(connection, dataset, window, stage)
+
     rows = None if window.is_empty else dataset.rows(window)
-    key = {"chain": window.scope, "day": window.day}
     try:
-        return versions.publish(connection, dataset.table, rows, key, at)
+        return versions.publish(connection, dataset.table, rows, dataset.key_of(window), at, check)
     except (DataError, IntegrityError, ProgrammingError) as error:
         raise DataSetError(
             f"{dataset.name}: computing {window.scope} {window.day} failed:"

@@ -4,6 +4,7 @@ What changed makes days dirty in the same transaction. When nothing changed, not
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict, fields
 from datetime import date
 
 from sqlalchemy import Connection, Engine, delete, select
@@ -14,14 +15,16 @@ from onchain_agg.errors import ConfigError
 from onchain_agg.metrics.dataset import DataSet
 from onchain_agg.metrics.inputs import definition_hash
 from onchain_agg.metrics.registry import all_datasets
-from onchain_agg.metrics.todo import applied_days
+from onchain_agg.metrics.scopes import scopes_of
+from onchain_agg.metrics.todo import applied_days, days_of
+from onchain_agg.metrics.wiring import Reader, readers_of
 from onchain_agg.warehouse import dirty, versions
 from onchain_agg.warehouse.apply import tip_of
 from onchain_agg.warehouse.archive import refuse_archived
 from onchain_agg.warehouse.locks import lock_chain, lock_definitions
 from onchain_agg.warehouse.state_balance import Span, change_balances, forget_balances
 from onchain_agg.warehouse.tables.chain import BLOCK
-from onchain_agg.warehouse.tables.ops import ADDRESS_FORMAT, ASSET, DATASET, DATASET_CHAIN, DIRTY
+from onchain_agg.warehouse.tables.ops import ADDRESS_FORMAT, ASSET, DATASET, DIRTY, READER
 
 ExtraAssets = Mapping[str, Iterable[Asset]]
 
@@ -58,41 +61,47 @@ def sync(engine: Engine, extra_assets: ExtraAssets | None = None) -> list[str]:
 
 def _forget_undefined(connection: Connection) -> None:
     """Delete what would wake data sets and chains that have no definition any more."""
-    for table, chain in ((DATASET_CHAIN, DATASET_CHAIN.c.chain), (DIRTY, DIRTY.c.scope)):
-        gone = table.c.dataset.not_in(list(all_datasets())) | chain.not_in(list(all_chains()))
-        connection.execute(delete(table).where(gone))
-    connection.execute(delete(DATASET).where(DATASET.c.name.not_in(list(all_datasets()))))
+    names = list(all_datasets())
+    chain_sets = [d.name for d in all_datasets().values() if d.scope == "chain"]
+    gone_chain = DIRTY.c.dataset.in_(chain_sets) & DIRTY.c.scope.not_in(list(all_chains()))
+    connection.execute(delete(DIRTY).where(DIRTY.c.dataset.not_in(names) | gone_chain))
+    connection.execute(delete(READER).where(READER.c.dataset.not_in(names)))
+    connection.execute(delete(DATASET).where(DATASET.c.name.not_in(names)))
 
 
 def _sync_dataset(connection: Connection, dataset: DataSet) -> list[str]:
-    chains = {chain.name for chain in all_chains().values() if dataset.covers(chain)}
-    known = set(
-        connection.scalars(
-            select(DATASET_CHAIN.c.chain).where(DATASET_CHAIN.c.dataset == dataset.name)
+    readers = set(readers_of(dataset))
+    known = {
+        Reader(*row)
+        for row in connection.execute(
+            select(*(READER.c[field.name] for field in fields(Reader))).where(
+                READER.c.dataset == dataset.name
+            )
         )
-    )
+    }
     definition = definition_hash(dataset)
     before = connection.scalar(select(DATASET.c.definition).where(DATASET.c.name == dataset.name))
-    if before == definition and known == chains:
+    if before == definition and known == readers:
         return []
-    for chain in sorted(chains):
-        # Blocks that are being applied must be seen here, or see the data set.
-        lock_chain(connection, chain)
+    scopes = scopes_of(connection, dataset)
+    if dataset.scope == "chain":
+        for chain in scopes:
+            # Blocks that are being applied must be seen here, or see the data set.
+            lock_chain(connection, chain)
     versions.create_tables(connection, dataset.table)
-    versions.create_view(connection, dataset.name, dataset.table, dataset.derived)
+    versions.create_view(
+        connection, dataset.name, dataset.table, dataset.derived, dataset.scope_column
+    )
     statement = insert(DATASET).values(name=dataset.name, definition=definition)
     connection.execute(
         statement.on_conflict_do_update(
             index_elements=[DATASET.c.name], set_={"definition": definition}
         )
     )
-    connection.execute(delete(DATASET_CHAIN).where(DATASET_CHAIN.c.dataset == dataset.name))
-    connection.execute(
-        DATASET_CHAIN.insert(), [{"dataset": dataset.name, "chain": c} for c in sorted(chains)]
-    )
-    for chain in chains:
-        days = applied_days(connection, chain, _BEGINNING)
-        dirty.mark(connection, dataset.name, chain, days)
+    connection.execute(delete(READER).where(READER.c.dataset == dataset.name))
+    connection.execute(READER.insert(), [asdict(reader) for reader in readers])
+    for scope in scopes:
+        dirty.mark(connection, dataset.name, scope, days_of(connection, dataset, scope))
     return [f"data set {dataset.name}: {'new' if before is None else 'edited'}"]
 
 

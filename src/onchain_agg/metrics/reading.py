@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, column, func, select, table, text
+from sqlalchemy import Connection, column, func, select, table, text, true
 from sqlalchemy.exc import ProgrammingError
 
 from onchain_agg.errors import ConfigError
@@ -24,7 +24,7 @@ def newest(
     connection: Connection,
     dataset: DataSet,
     *,
-    chain: str | None = None,
+    scope: str | None = None,
     day: date | None = None,
     limit: int = 20,
 ) -> Rows:
@@ -33,7 +33,7 @@ def newest(
     Args:
         connection: A connection to the warehouse.
         dataset: The data set.
-        chain: Only this chain.
+        scope: Only this chain or venue.
         day: Only this UTC day.
         limit: Most rows to return.
 
@@ -44,12 +44,14 @@ def newest(
     names += [str(c.name) for c in dataset.derived] + ["status", "known_from"]
     view = table(dataset.name, *(column(name) for name in names), schema="serving")
     query = select(view)
-    if chain is not None:
-        query = query.where(view.c.chain == chain)
+    of = dataset.scope_column
+    if scope is not None and of is not None:
+        query = query.where(view.c[of] == scope)
     if day is not None:
         query = query.where(view.c.day == day)
     # What the view derives (a rank) orders better than the key does.
-    order = [view.c.chain, *(view.c[str(c.name)] for c in dataset.derived)]
+    order = [view.c[of]] if of is not None else []
+    order += [view.c[str(c.name)] for c in dataset.derived]
     order += [view.c[c.name] for c in dataset.table.primary_key]
     query = query.order_by(view.c.day.desc(), *order).limit(limit)
     try:
@@ -70,14 +72,14 @@ def as_of(connection: Connection, dataset: DataSet, moment: datetime, limit: int
 
 @dataclass(frozen=True)
 class Overview:
-    """A data set on one chain in a line.
+    """A data set on one chain or venue, or as a whole, in a line.
 
     Attributes:
         highlights: Its telling columns by name, from the newest day's largest row.
     """
 
     dataset: str
-    chain: str
+    scope: str
     rows: int
     latest: date
     status: str
@@ -85,7 +87,7 @@ class Overview:
 
 
 def overview(connection: Connection, dataset: DataSet) -> list[Overview]:
-    """Return a line for each chain that *dataset* has windows of."""
+    """Return a line for each scope that *dataset* has windows of."""
     ledger = connection.execute(
         text(
             "SELECT DISTINCT ON (scope) scope, day, status, sum(rows) OVER (PARTITION BY scope)"
@@ -97,12 +99,12 @@ def overview(connection: Connection, dataset: DataSet) -> list[Overview]:
     found: list[Overview] = []
     for window in ledger:
         shown = [serving.c[name] for name in dataset.highlights]
-        latest = connection.scalar(
-            select(func.max(serving.c.day)).where(serving.c.chain == window.scope)
-        )
+        of = dataset.scope_column
+        here = true() if of is None else serving.c[of] == window.scope
+        latest = connection.scalar(select(func.max(serving.c.day)).where(here))
         row = connection.execute(
             select(*shown)
-            .where(serving.c.chain == window.scope, serving.c.day == latest)
+            .where(here, serving.c.day == latest)
             .order_by(shown[0].desc())
             .limit(1)
         ).first()

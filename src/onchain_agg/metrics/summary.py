@@ -36,12 +36,12 @@ def _chains(connection: Connection) -> Table:
 
 
 def _datasets(connection: Connection) -> Table:
-    table = Table("data set", "chain", "rows", "latest day", "status", "newest values")
+    table = Table("data set", "scope", "rows", "latest day", "status", "newest values")
     for dataset in all_datasets().values():
         for line in overview(connection, dataset):
             values = "  ".join(f"{name} {shown(v)}" for name, v in line.highlights.items())
             table.add_row(
-                dataset.name, line.chain, f"{line.rows:,}", str(line.latest), line.status, values
+                dataset.name, line.scope, f"{line.rows:,}", str(line.latest), line.status, values
             )
     return table
 

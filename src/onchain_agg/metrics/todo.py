@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 from sqlalchemy import Connection, or_, select
 
 from onchain_agg.metrics.dataset import DataSet
+from onchain_agg.metrics.inputs import is_over, open_day, recorded_days
 from onchain_agg.warehouse import dirty, ledger
 from onchain_agg.warehouse.tables.chain import BLOCK
 from onchain_agg.warehouse.tables.ops import WINDOW
@@ -36,13 +37,14 @@ def todo(
 
     A day whose blocks are loaded but not applied yet stays dirty and is left out. A day that lost
     all its blocks is computed, so that its rows vanish. The newest day stays dirty while its last
-    computation is younger than *refresh*.
+    computation is younger than *refresh*, and, of a data set that is computed at the day's close,
+    until the day is over.
     """
     claim = dirty.claim(connection, dataset.name, scope)
     if not claim.days:
         return Todo(claim)
-    known, waiting = _known_days(connection, dataset.name, scope, claim.days[0])
-    postponed = _postponed(connection, dataset.name, scope, now - refresh) if refresh else None
+    known, waiting = _known_days(connection, dataset, scope, claim.days[0])
+    postponed = _postponed(connection, dataset, scope, now, refresh)
     wanted: set[date] = set()
     ends: dict[date, list[date]] = {}
     nothing: list[date] = []
@@ -80,11 +82,29 @@ def applied_days(connection: Connection, scope: str, since: date) -> list[date]:
     return list(connection.scalars(query))
 
 
+def days_of(
+    connection: Connection, dataset: DataSet, scope: str, since: date = date.min
+) -> list[date]:
+    """Return the days from *since* on that *dataset* can be computed for, oldest first."""
+    if dataset.scope == "chain":
+        return applied_days(connection, scope, since)
+    return recorded_days(connection, dataset, scope, since)
+
+
 def _known_days(
-    connection: Connection, dataset: str, scope: str, since: date
+    connection: Connection, dataset: DataSet, scope: str, since: date
 ) -> tuple[list[date], set[date]]:
     """Return the days that can be computed, oldest first, and those whose blocks still wait."""
-    applied = set(applied_days(connection, scope, since))
+    ready = set(days_of(connection, dataset, scope, since))
+    served = select(WINDOW.c.day).where(
+        WINDOW.c.dataset == dataset.name, WINDOW.c.scope == scope, WINDOW.c.day >= since
+    )
+    waiting = _waiting_days(connection, scope, since) - ready if dataset.scope == "chain" else set()
+    return sorted((ready | set(connection.scalars(served))) - waiting), waiting
+
+
+def _waiting_days(connection: Connection, scope: str, since: date) -> set[date]:
+    """Return the days from *since* on that have a loaded block which is not applied."""
     waiting = (
         select(BLOCK.c.day)
         .outerjoin(TIP, TIP.c.chain == BLOCK.c.chain)
@@ -99,19 +119,27 @@ def _known_days(
         )
         .distinct()
     )
-    served = select(WINDOW.c.day).where(
-        WINDOW.c.dataset == dataset, WINDOW.c.scope == scope, WINDOW.c.day >= since
-    )
-    only_waiting = set(connection.scalars(waiting)) - applied
-    return sorted((applied | set(connection.scalars(served))) - only_waiting), only_waiting
+    return set(connection.scalars(waiting))
 
 
 def _postponed(
-    connection: Connection, dataset: str, scope: str, fresh_since: datetime
+    connection: Connection, dataset: DataSet, scope: str, now: datetime, refresh: timedelta
 ) -> date | None:
-    """Return the newest day if it was computed after *fresh_since*, else None."""
-    newest: date | None = connection.scalar(select(TIP.c.day).where(TIP.c.chain == scope))
+    """Return the newest day if it is to wait, else None."""
+    newest = _newest_day(connection, dataset, scope)
     if newest is None:
         return None
-    entry = ledger.entry_of(connection, dataset, scope, newest)
-    return newest if entry is not None and entry.computed_at > fresh_since else None
+    entry = ledger.entry_of(connection, dataset.name, scope, newest)
+    if dataset.at_close:
+        over = dataset.scope != "chain" and is_over(newest, now)
+        # What is served of a day that is open again has to vanish.
+        return newest if entry is None and not over else None
+    if refresh and entry is not None and entry.computed_at > now - refresh:
+        return newest
+    return None
+
+
+def _newest_day(connection: Connection, dataset: DataSet, scope: str) -> date | None:
+    if dataset.scope == "chain":
+        return open_day(connection, scope)
+    return max(recorded_days(connection, dataset, scope), default=None)

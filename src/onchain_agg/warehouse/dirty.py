@@ -15,10 +15,14 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from onchain_agg.warehouse.tables.ops import DIRTY
 from onchain_agg.warehouse.types import DAY
 
-_MARK_CHAIN = text(
+# The input of every data set that reads what blocks carry.
+BLOCKS = "blocks"
+
+_MARK_READERS = text(
     "INSERT INTO ops.dirty (dataset, scope, day)"
-    " SELECT dataset, chain, day FROM ops.dataset_chain, unnest(:days) AS day"
-    " WHERE chain = :chain"
+    " SELECT DISTINCT dataset, coalesce(scope, :scope), day"
+    " FROM ops.reader, unnest(:days) AS day"
+    " WHERE input = :input AND coalesce(input_scope, :scope) = :scope"
 ).bindparams(bindparam("days", type_=ARRAY(DAY)))
 
 
@@ -31,10 +35,15 @@ class Claim:
 
 
 def mark_chain(connection: Connection, chain: str, days: Iterable[date]) -> None:
-    """Mark *days* dirty in every data set that is computed for *chain*."""
+    """Mark *days* dirty in every data set that reads the blocks of *chain*."""
+    mark_input(connection, BLOCKS, chain, days)
+
+
+def mark_input(connection: Connection, name: str, scope: str, days: Iterable[date]) -> None:
+    """Mark *days* dirty in every data set and scope that reads the input *name* of *scope*."""
     unique = sorted(set(days))
     if unique:
-        connection.execute(_MARK_CHAIN, {"chain": chain, "days": unique})
+        connection.execute(_MARK_READERS, {"input": name, "scope": scope, "days": unique})
 
 
 def mark(connection: Connection, dataset: str, scope: str, days: Iterable[date]) -> int:

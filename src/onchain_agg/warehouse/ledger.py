@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, select, text, update
+from sqlalchemy import Connection, delete, exists, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
-from onchain_agg.warehouse.tables.ops import PUBLISH_CLOCK, WINDOW
+from onchain_agg.warehouse.tables.ops import DIRTY, PUBLISH_CLOCK, WINDOW
 
 # A day is final when a final block lies past it. Rows are not touched: readers join this status.
 _FINALISE = text(
@@ -116,3 +116,28 @@ def finalise(connection: Connection, dataset: str, scope: str) -> int:
     The caller holds the data set's lock.
     """
     return connection.execute(_FINALISE, {"dataset": dataset, "scope": scope}).rowcount
+
+
+def finalise_before(connection: Connection, dataset: str, scope: str, day: date) -> int:
+    """Mark the clean windows before *day* final, where no chain decides it; return how many.
+
+    The caller holds the data set's lock.
+    """
+    columns = WINDOW.c
+    unclean = exists().where(
+        DIRTY.c.dataset == columns.dataset,
+        DIRTY.c.scope == columns.scope,
+        DIRTY.c.day <= columns.day,
+    )
+    return connection.execute(
+        update(WINDOW)
+        .where(
+            columns.dataset == dataset,
+            columns.scope == scope,
+            columns.day < day,
+            columns.status == "provisional",
+            ~unclean,
+        )
+        .values(status="final"),
+        execution_options={"preserve_rowcount": True},
+    ).rowcount

@@ -68,7 +68,7 @@ def append(
         return 0
     # Through the parent: naming a single day's partition was no faster (benchmarks/load.py).
     target = sql.Identifier(*filter(None, (table.schema, table.name)))
-    with _clear_errors(table):
+    with clear_errors(table):
         _copy(connection, table, target, stream)
     return rows
 
@@ -99,7 +99,7 @@ def merge(
         *(Column(column.name, column.type) for column in table.columns),
         prefixes=["TEMPORARY"],
     )
-    with _clear_errors(table):
+    with clear_errors(table):
         connection.execute(CreateTable(stage))
         _copy(connection, table, sql.Identifier("pg_temp", stage.name), stream)
         merged = [
@@ -107,6 +107,21 @@ def merge(
         ]
         connection.execute(DropTable(stage))
     return Merged(sum(m.inserted for m in merged), sum(m.updated for m in merged))
+
+
+@contextmanager
+def clear_errors(table: Table) -> Iterator[None]:
+    """Turn what PostgreSQL says about rows into one line that names the table."""
+    try:
+        yield
+    except DBAPIError as error:
+        if isinstance(error.orig, psycopg.Error) and (clear := _clear(table, error.orig)):
+            raise clear from error
+        raise
+    except psycopg.Error as error:
+        if clear := _clear(table, error):
+            raise clear from error
+        raise
 
 
 def _stream(
@@ -202,21 +217,6 @@ def _upsert(connection: Connection, target: Table, rows: Select[*tuple[Any, ...]
         select(func.count().filter(done.c.is_new), func.count()).select_from(done)
     ).one()
     return Merged(inserted, total - inserted)
-
-
-@contextmanager
-def _clear_errors(table: Table) -> Iterator[None]:
-    """Turn what PostgreSQL says about rows into one line that names the table."""
-    try:
-        yield
-    except DBAPIError as error:
-        if isinstance(error.orig, psycopg.Error) and (clear := _clear(table, error.orig)):
-            raise clear from error
-        raise
-    except psycopg.Error as error:
-        if clear := _clear(table, error):
-            raise clear from error
-        raise
 
 
 def _clear(table: Table, error: psycopg.Error) -> ConfigError | DataSetError | None:

@@ -1,12 +1,16 @@
 """Advisory locks, held until the transaction ends."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, Text, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY
 
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
+_SHARE = text(
+    "SELECT pg_advisory_xact_lock_shared(hashtextextended(name, 0)) FROM unnest(:names) AS name"
+).bindparams(bindparam("names", type_=ARRAY(Text)))
 # A holder may wait for a node or for a computation on another connection; ending its session would
 # free the lock in the middle.
 _STAY = text("SET LOCAL idle_in_transaction_session_timeout = 0")
@@ -41,6 +45,16 @@ def lock_definitions(connection: Connection) -> None:
     _take(connection, "definitions")
 
 
+def lock_facts(connection: Connection, table: str, scope: str) -> None:
+    """Wait until no other transaction records facts of *scope* in *table*."""
+    _take(connection, f"facts:{table}:{scope}")
+
+
+def lock_pull(connection: Connection, name: str) -> None:
+    """Wait until no other transaction pulls the source *name*."""
+    _take(connection, f"pull:{name}")
+
+
 def lock_partitions(connection: Connection, table: str) -> None:
     """Wait until no other transaction makes or drops partitions of *table*."""
     _take(connection, f"partitions:{table}")
@@ -49,3 +63,14 @@ def lock_partitions(connection: Connection, table: str) -> None:
 def lock_archived_day(connection: Connection, chain: str, day: date) -> None:
     """Wait until no other transaction holds an archived day of *chain* readable."""
     _take(connection, f"archived:{chain}:{day}")
+
+
+def share_archived_days(connection: Connection, chain: str, days: Sequence[date]) -> None:
+    """Wait until none of *days* of *chain* is leaving its tables, and keep it from doing so."""
+    connection.execute(_STAY)
+    connection.execute(_SHARE, {"names": [f"archived:{chain}:{day}" for day in days]})
+
+
+def lock_archiving(connection: Connection, chain: str, day: date) -> None:
+    """Wait until no other transaction writes *day* of *chain* to the archive."""
+    _take(connection, f"archiving:{chain}:{day}")

@@ -31,6 +31,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.schema import CreateTable, SetColumnComment
 
 from onchain_agg.errors import DataSetError
+from onchain_agg.warehouse.tables.market import GLOBAL
 from onchain_agg.warehouse.types import DIALECT, TIME
 
 _PHYSICAL = MetaData()
@@ -69,7 +70,9 @@ def twins(table: Table) -> Twins:
     if known in _PHYSICAL.tables:
         return Twins(_PHYSICAL.tables[known], _PHYSICAL.tables[f"history.{table.name}"])
     since = Column("known_from", TIME, nullable=False, comment="Readers see the row since then.")
-    serving = Table(table.name, _PHYSICAL, *_copies(table), since, schema="serving")
+    serving = Table(
+        table.name, _PHYSICAL, *_copies(table), since, *_series(table), schema="serving"
+    )
     until = Column("known_to", TIME, nullable=False, comment="Readers saw the row until then.")
     history = Table(
         table.name,
@@ -82,6 +85,16 @@ def twins(table: Table) -> Twins:
         schema="history",
     )
     return Twins(serving, history)
+
+
+def _series(table: Table) -> list[Index]:
+    """Return the index that finds many days of one thing, where the table says what that is."""
+    thing = table.info.get("series")
+    if thing is None:
+        return []
+    key = [column.name for column in table.primary_key]
+    scope = key[: key.index("day")]
+    return [Index(f"ix_{table.name}_series", *scope, thing, "day")]
 
 
 def _copies(table: Table) -> list[Column[Any]]:
@@ -101,12 +114,17 @@ def create_tables(connection: Connection, table: Table) -> None:
 
 
 def create_view(
-    connection: Connection, dataset: str, table: Table, derived: Sequence[Label[Any]]
+    connection: Connection,
+    dataset: str,
+    table: Table,
+    derived: Sequence[Label[Any]],
+    scope_column: str | None,
 ) -> None:
     """Create the view ``serving.<dataset>``: the rows, derived columns and the window's status.
 
     The status says whether the day can still change with the chain: ``provisional`` or ``final``.
-    It belongs to the ledger, so a day that becomes final rewrites no row.
+    It belongs to the ledger, so a day that becomes final rewrites no row. The ledger's scope is
+    in *scope_column*; without one it is ``global``.
     """
     serving = twins(table).serving
     # The definition's own table stands for the physical one; both have the same name.
@@ -117,10 +135,11 @@ def create_view(
         .compile(dialect=DIALECT, compile_kwargs={"literal_binds": True})
     )
     name = f"{serving.schema}.{dataset}"
+    scope = f"r.{scope_column}" if scope_column else f"'{GLOBAL}'"
     connection.execute(text(f"DROP VIEW IF EXISTS {name}"))
     connection.exec_driver_sql(
         f"CREATE VIEW {name} AS SELECT r.*, w.status FROM ({rows}) r JOIN ops.window w"
-        f" ON w.dataset = '{dataset}' AND w.scope = r.chain AND w.day = r.day"
+        f" ON w.dataset = '{dataset}' AND w.scope = {scope} AND w.day = r.day"
     )
 
 
@@ -130,6 +149,7 @@ def publish(
     rows: Select[Any] | None,
     window: Mapping[str, object],
     clock: Callable[[], datetime],
+    check: Callable[[Table], None] | None = None,
 ) -> Change:
     """Make *rows* what readers see of *window*, and return what changed.
 
@@ -140,12 +160,15 @@ def publish(
         window: Values of the key columns that say which rows are in the window.
         clock: Tells the publish clock, later than that of every publish before. Asked when the
             rows are ready, so that what readers saw and what `as_of` says differ by a commit.
+        check: Looks at the staged rows before any reader does, and raises to refuse them.
 
     Raises:
         DataSetError: The query's columns are not the table's, a key comes twice, a value is
             missing, or a row lies outside the window.
     """
     stage = _stage(connection, table, rows, window)
+    if check is not None and rows is not None:
+        check(stage)
     count, checksum = _fingerprint(connection, stage)
     at = clock()
     moved = _move_gone(connection, table, stage, window, at)
