@@ -14,7 +14,10 @@ from rich.progress import Progress, TaskID
 from sqlalchemy import Engine
 
 from onchain_agg.chains import EvmChain, UtxoChain, chain_named
+from onchain_agg.cli_archive import archive, audit
 from onchain_agg.cli_check import check
+from onchain_agg.cli_datasets import datasets
+from onchain_agg.cli_market import market_commands, token_commands
 from onchain_agg.cli_routing import routing
 from onchain_agg.cli_sources import label_commands, source_commands
 from onchain_agg.command_errors import one_line_errors
@@ -28,11 +31,18 @@ from onchain_agg.metrics.definitions import sync
 from onchain_agg.metrics.registry import all_datasets, dataset_named
 from onchain_agg.metrics.scopes import check_scope
 from onchain_agg.metrics.summary import summary, table_of
-from onchain_agg.settings import configured_warehouse, extra_assets, load_settings, warehouse_url
+from onchain_agg.settings import (
+    archive_of,
+    configured_warehouse,
+    extra_assets,
+    load_settings,
+    warehouse_url,
+)
 from onchain_agg.sources.opening import open_source
 from onchain_agg.warehouse import ingest as ingesting
 from onchain_agg.warehouse.apply import apply_blocks, rebuild_state
 from onchain_agg.warehouse.engine import engine_for, shown
+from onchain_agg.warehouse.rebuild.replacing import has_left, rebuild_all
 from onchain_agg.warehouse.schema import migrate
 
 console = Console(highlight=False, soft_wrap=True)
@@ -61,7 +71,8 @@ def _moment(_context: click.Context, _parameter: click.Parameter, value: str) ->
 def _warehouse() -> Iterator[Engine]:
     """Yield an engine on a migrated warehouse that follows the definitions."""
     with configured_warehouse() as engine:
-        sync(engine, extra_assets(load_settings()))
+        settings = load_settings()
+        sync(engine, extra_assets(settings), archive=archive_of(settings))
         yield engine
 
 
@@ -79,10 +90,15 @@ def main() -> None:
     """Precomputed on-chain metrics: load blocks, publish data sets, read them."""
 
 
+main.add_command(archive)
+main.add_command(audit)
 main.add_command(check)
+main.add_command(datasets)
 main.add_command(routing)
 main.add_command(label_commands)
+main.add_command(market_commands)
 main.add_command(source_commands)
+main.add_command(token_commands)
 
 
 @main.command()
@@ -93,7 +109,7 @@ def init() -> None:
     engine = engine_for(warehouse_url(settings))
     try:
         revision = migrate(engine)
-        changes = sync(engine, extra_assets(settings))
+        changes = sync(engine, extra_assets(settings), archive=archive_of(settings))
         console.print(f"{shown(engine.url)} is at revision {revision}.", markup=False)
         for change in changes:
             console.print(f"  {change}", markup=False)
@@ -170,7 +186,13 @@ def _check_scope(engine: Engine, dataset: DataSet, scope: str) -> None:
 
 def _publish(engine: Engine, dataset: DataSet, scope: str) -> None:
     with _bar(f"Computing {dataset.name}", None) as advance:
-        windows = publish(engine, dataset, scope, progress=lambda _window: advance(1))
+        windows = publish(
+            engine,
+            dataset,
+            scope,
+            progress=lambda _window: advance(1),
+            archive=archive_of(load_settings()),
+        )
     changed = sum(window.changed for window in windows)
     console.print(f"{dataset.name}, {scope}: {len(windows):,} windows, {changed:,} rows changed.")
 
@@ -202,12 +224,21 @@ def rebuild(chain: str, dataset: str | None) -> None:
     datasets = [dataset_named(dataset)] if dataset else list(all_datasets().values())
     with _warehouse() as engine:
         if dataset is None:
-            with _bar(f"Applying {chain}", None) as advance:
-                rebuild_state(engine, definition, progress=advance)
+            _rebuild_state(engine, definition)
         for one in datasets:
             if one.covers(definition):
                 mark_days(engine, one, chain, force=True)
                 _publish(engine, one, chain)
+
+
+def _rebuild_state(engine: Engine, chain: EvmChain | UtxoChain) -> None:
+    with engine.connect() as connection:
+        is_archived = has_left(connection, chain)
+    if is_archived:
+        rebuild_all(engine, chain, archive_of(load_settings()))
+        return
+    with _bar(f"Applying {chain.name}", None) as advance:
+        rebuild_state(engine, chain, progress=advance)
 
 
 @main.command()

@@ -131,12 +131,36 @@ _OPTIONS = {
         "example": "/etc/onchain-agg/assets.csv",
         "default": "",
     },
+    "sources_folder": {
+        "description": "Folder of the YAML files that declare SQL tables as sources; empty: none.",
+        "version_added": "0.1.0",
+        "type": "string",
+        "example": "/etc/onchain-agg/sources",
+        "default": "",
+    },
     "refresh_minutes": {
         "description": "An open day is computed again at most this often.",
         "version_added": "0.1.0",
         "type": "integer",
         "example": None,
         "default": "10",
+    },
+    "archive_url": {
+        "description": (
+            "Where final days of facts are archived: a folder or s3://bucket/prefix; "
+            "empty: there is no archive."
+        ),
+        "version_added": "0.1.0",
+        "type": "string",
+        "example": "s3://onchain/archive",
+        "default": "",
+    },
+    "hot_days": {
+        "description": "Days of facts that stay in the warehouse when they are archived.",
+        "version_added": "0.1.0",
+        "type": "integer",
+        "example": None,
+        "default": "90",
     },
     "workloads_file": {
         "description": "YAML laid over the packaged table of queues and sizes of pod.",

@@ -17,9 +17,12 @@ from typing import TYPE_CHECKING
 
 from onchain_agg.chains import Asset, EvmChain, all_chains, chain_named
 from onchain_agg.errors import ConfigError, OnchainAggError
+from onchain_agg.sources.evm_address import lower_address
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
+
+    from onchain_agg.warehouse.parquet_store import ParquetStore
 
 _SECTION = "onchain_agg"
 _ENV = "ONCHAIN_AGG_"
@@ -57,12 +60,16 @@ class Settings:
         warehouse_url: The warehouse's SQLAlchemy URL; None for the embedded server under *home*.
         assets_file: CSV of further tracked assets; None for only those of the chain definitions.
         refresh_minutes: An open day is computed again at most this often.
+        archive_url: Root of the archive, a folder or ``s3://bucket/prefix``; None for no archive.
+        hot_days: Days of facts that stay in the warehouse when they are archived.
     """
 
     home: Path
     warehouse_url: str | None
     assets_file: Path | None
     refresh_minutes: int
+    archive_url: str | None = None
+    hot_days: int = 90
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
@@ -78,6 +85,8 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         warehouse_url=value("warehouse_url"),
         assets_file=_existing_file("assets_file", assets) if assets else None,
         refresh_minutes=_at_least_one("refresh_minutes", value("refresh_minutes") or "10"),
+        archive_url=value("archive_url"),
+        hot_days=_at_least_one("hot_days", value("hot_days") or "90"),
     )
 
 
@@ -98,6 +107,24 @@ def load_routing_options(environ: Mapping[str, str] | None = None) -> RoutingOpt
         # The scheduler reads them, perhaps on another machine, so nothing is looked for here.
         pod_templates=Path(templates).expanduser(),
     )
+
+
+def sources_folder(environ: Mapping[str, str] | None = None) -> Path | None:
+    """Return the folder of the declared SQL sources; None where none is configured.
+
+    Raises:
+        ConfigError: It is no folder; names option, value and cure.
+    """
+    text = _options(os.environ if environ is None else environ)("sources_folder")
+    if not text:
+        return None
+    path = Path(text).expanduser().resolve()
+    if not path.is_dir():
+        raise ConfigError(
+            f"Option [{_SECTION}] sources_folder is {text!r}, which is not a folder. Correct the "
+            f"path, in airflow.cfg or as {_ENV}SOURCES_FOLDER, or remove the option."
+        )
+    return path
 
 
 def warehouse_url(settings: Settings) -> str:
@@ -132,6 +159,16 @@ def configured_warehouse() -> Iterator["Engine"]:
         yield engine
     finally:
         engine.dispose()
+
+
+def archive_of(settings: Settings) -> "ParquetStore | None":
+    """Return the configured archive, or None where there is none. Nothing is opened."""
+    if settings.archive_url is None:
+        return None
+    # Reading an option must not cost Arrow.
+    from onchain_agg.warehouse.parquet_store import ParquetStore  # noqa: PLC0415
+
+    return ParquetStore(settings.archive_url)
 
 
 def extra_assets(settings: Settings) -> dict[str, tuple[Asset, ...]]:
@@ -183,16 +220,7 @@ def _checked_address(text: str, evm: bool) -> str:  # noqa: FBT001 - private, on
     """Return the address in lower case; one in mixed case must carry its checksum (EIP-55)."""
     if not evm:
         raise ConfigError(f"address is {text!r}, but the chain has no tokens; leave it empty.")
-    # It takes long to import, and few files hold mixed-case addresses.
-    from web3 import Web3
-
-    if not (text.startswith("0x") and Web3.is_address(text.lower())):
-        raise ConfigError(f"address is {text!r}; write 0x and 40 hexadecimal digits.")
-    digits = text.removeprefix("0x")
-    is_mixed = digits not in {digits.lower(), digits.upper()}
-    if is_mixed and not Web3.is_checksum_address(text):
-        raise ConfigError(f"address is {text!r}; its capitals do not match its checksum.")
-    return text.lower()
+    return lower_address(text)
 
 
 def _whole(column: str, text: str, most: int) -> int:

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Connection
     from sqlalchemy.engine import URL
 
+    from onchain_agg.sources.sql import SqlSource
+
 # Other types of connection are named as SQLAlchemy names their dialect.
 _DIALECTS = MappingProxyType(
     {"postgres": "postgresql+psycopg", "postgresql": "postgresql+psycopg", "mssql": "mssql+pymssql"}
@@ -46,3 +48,19 @@ def sql_url(connection: "Connection", extras: Mapping[str, Any]) -> "URL":
         database=connection.schema or None,
         query=options,
     )
+
+
+def source_url(source: "SqlSource") -> "URL":
+    """Return the URL of the database of a declared source: its connection's, or its own.
+
+    Raises:
+        ConfigError: The connection does not exist, or the declaration's URL is none.
+    """
+    if source.connection is None:
+        return source.database_url()
+    # A DAG file is read without it.
+    from onchain_agg.hooks.lookup import connection_named  # noqa: PLC0415
+
+    options = "--conn-uri postgresql://user:password@host:5432/database"
+    connection = connection_named(source.connection, options)
+    return sql_url(connection, connection.extra_dejson)

@@ -8,8 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
-
+from onchain_agg.durations import duration
 from onchain_agg.errors import ConfigError, UnknownNameError, did_you_mean
 from onchain_agg.routing.workloads import (
     DEFAULT_POOL,
@@ -20,10 +19,9 @@ from onchain_agg.routing.workloads import (
     PodSize,
     Pool,
     Workloads,
-    duration,
 )
-from onchain_agg.routing.yaml_lines import Place, read_yaml, shown
 from onchain_agg.settings import load_routing_options
+from onchain_agg.yaml_lines import Blame, Place, read_yaml
 
 PACKAGED = Path(__file__).with_name("workloads.yaml")
 
@@ -80,7 +78,7 @@ def load_workloads(*files: Path) -> Workloads:
             raise ConfigError(f"{file}: write a table of {', '.join(_SECTIONS)}.")
         where |= {place: (file, line) for place, line in lines.items()}
         _lay_over(told, said)
-    return _table(told, _Blame(files[-1], where))
+    return _table(told, Blame(files[-1], where))
 
 
 def _lay_over(below: dict[Any, Any], above: Mapping[Any, Any]) -> None:
@@ -91,44 +89,7 @@ def _lay_over(below: dict[Any, Any], above: Mapping[Any, Any]) -> None:
             below[key] = value
 
 
-@dataclass(frozen=True)
-class _Blame:
-    """Finds the file and line to blame for a value."""
-
-    file: Path
-    where: Mapping[Place, tuple[Path, int]]
-
-    def error(self, place: Place, text: str) -> ConfigError:
-        """Return the error of the value at *place*; one that is missing has its parent's line."""
-        for length in range(len(place), 0, -1):
-            if place[:length] in self.where:
-                file, line = self.where[place[:length]]
-                return ConfigError(f"{file}, line {line}: {shown(place)}: {text}")
-        return ConfigError(f"{self.file}: {shown(place)}: {text}")
-
-    def read(self, model: type[_Model], place: Place, value: Any, **given: str) -> _Model:
-        """Return *value* as *model*, with the fields *given* beside it."""
-        if not isinstance(value, dict):
-            raise self.error(place, f"write a table of fields. It is {value!r}.")
-        try:
-            return model.model_validate({**value, **given})
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise self.error((*place, *first["loc"]), _told(first, model)) from None
-
-
-def _told(fault: Mapping[str, Any], model: type[Entry]) -> str:
-    if fault["type"] == "extra_forbidden":
-        fields = [name for name in model.model_fields if name != "name"]
-        hint = did_you_mean(str(fault["loc"][-1]), fields)
-        return f"there is no such field. {hint}Fields: {', '.join(fields)}."
-    if fault["type"] == "missing":
-        return "this field is missing. Add it."
-    text = str(fault["msg"]).removeprefix("Value error, ").rstrip(".")
-    return f"{text[0].lower()}{text[1:]}. It is {fault['input']!r}."
-
-
-def _table(told: Mapping[str, Any], blame: _Blame) -> Workloads:
+def _table(told: Mapping[str, Any], blame: Blame) -> Workloads:
     for name in {**told, **dict.fromkeys(_SECTIONS)}:
         if name not in _SECTIONS:
             hint = did_you_mean(str(name), _SECTIONS)
@@ -161,7 +122,7 @@ def _table(told: Mapping[str, Any], blame: _Blame) -> Workloads:
 
 
 def _grace(
-    blame: _Blame,
+    blame: Blame,
     told: Any,
     workloads: Iterable[CeleryQueue | PodSize],
     groups: Mapping[str, NodeGroup],
@@ -181,7 +142,7 @@ def _grace(
     return grace
 
 
-def _names(blame: _Blame, section: str, told: Mapping[str, Any], form: _Form) -> dict[str, Any]:
+def _names(blame: Blame, section: str, told: Mapping[str, Any], form: _Form) -> dict[str, Any]:
     entries = told[section]
     if not isinstance(entries, dict):
         raise blame.error((section,), f"write a table of entries by name. It is {entries!r}.")
@@ -190,7 +151,7 @@ def _names(blame: _Blame, section: str, told: Mapping[str, Any], form: _Form) ->
     return entries
 
 
-def _check_name(blame: _Blame, place: tuple[str, Any], form: _Form) -> None:
+def _check_name(blame: Blame, place: tuple[str, Any], form: _Form) -> None:
     section, name = place
     if not isinstance(name, str) or not form.pattern.fullmatch(name):
         raise blame.error(
@@ -201,13 +162,13 @@ def _check_name(blame: _Blame, place: tuple[str, Any], form: _Form) -> None:
 
 
 def _entries(
-    blame: _Blame, section: str, told: Mapping[str, Any], model: type[_Model], form: _Form
+    blame: Blame, section: str, told: Mapping[str, Any], model: type[_Model], form: _Form
 ) -> dict[str, _Model]:
     named = _names(blame, section, told, form)
     return {name: blame.read(model, (section, name), value) for name, value in named.items()}
 
 
-def _workload(blame: _Blame, name: str, value: Any) -> CeleryQueue | PodSize:
+def _workload(blame: Blame, name: str, value: Any) -> CeleryQueue | PodSize:
     place: Place = ("workloads", name)
     if name == KUBERNETES_QUEUE:
         raise blame.error(
@@ -229,7 +190,7 @@ def _workload(blame: _Blame, name: str, value: Any) -> CeleryQueue | PodSize:
 
 
 def _check_references(
-    blame: _Blame,
+    blame: Blame,
     workload: CeleryQueue | PodSize,
     pools: Mapping[str, Pool],
     groups: Mapping[str, NodeGroup],
@@ -253,7 +214,7 @@ def _check_references(
         )
 
 
-def _check_templates(blame: _Blame, sizes: Mapping[str, PodSize]) -> None:
+def _check_templates(blame: Blame, sizes: Mapping[str, PodSize]) -> None:
     owners: dict[str, str] = {}
     for name, size in sizes.items():
         owner = owners.setdefault(size.pod_template, name)

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from onchain_agg.durations import duration
 from onchain_agg.errors import ConfigError, UnknownNameError
 
 # What editors offer: the names of the packaged table. A deployment may have others.
@@ -19,20 +20,6 @@ SizeName = Literal["small", "memory", "cpu", "on-demand"]
 
 KUBERNETES_QUEUE = "kubernetes"
 DEFAULT_POOL = "default_pool"
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def duration(value: Any) -> timedelta:
-    """Return the time that text such as ``90s``, ``10m``, ``3h`` or ``1d`` stands for.
-
-    Raises:
-        ValueError: It stands for none above 0; says how to write one.
-    """
-    found = re.fullmatch(r"([1-9]\d*)([smhd])", value) if isinstance(value, str) else None
-    if not found:
-        raise ValueError("write a duration above 0 such as 30s, 10m, 3h or 1d")
-    return timedelta(seconds=int(found[1]) * _UNITS[found[2]])
 
 
 def _written(pattern: str, example: str) -> BeforeValidator:

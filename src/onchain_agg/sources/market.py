@@ -3,20 +3,30 @@
 The clients are those of the library ccxt. Knows neither Airflow nor SQL.
 """
 
+import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pkgutil import iter_modules
 from threading import Lock
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from onchain_agg.errors import ConfigError, OnchainAggError, SourceError, UnknownNameError
+from onchain_agg.errors import (
+    ConfigError,
+    OnchainAggError,
+    SourceError,
+    UnknownNameError,
+    did_you_mean,
+)
+
+T = TypeVar("T")
 
 _LIBRARY = "ccxt"
 _IMPORTING = Lock()
@@ -70,6 +80,8 @@ def open_exchange(access: ExchangeAccess) -> Any:
     if access.url:
         exchange.urls["api"] = _moved(exchange.urls["api"], access.url)
     exchange.fetch = _json_only(exchange.fetch)
+    # A fraction stays the text that the exchange wrote; ccxt reads texts as well.
+    exchange.on_json_response = partial(json.loads, parse_float=str)
     return exchange
 
 
@@ -98,17 +110,14 @@ def exchange_errors(about: str, scrub: Callable[[str], str]) -> Iterator[None]:
         raise kind(f"{about}: {reason.rstrip('.')}. {cure}") from None
 
 
-def sign_of_life(exchange: Any) -> str:
-    """Return what the *exchange* says for itself: its clock, or how many markets it lists.
+def ask(exchange: Any, call: Callable[[], T]) -> T:
+    """Return what *call* of the *exchange* returns.
 
-    It raises ccxt's errors, as the client does.
+    It raises ccxt's errors; an answer in another form than ccxt expects is its BadResponse.
     """
     base = _submodule("base.errors")
     try:
-        if exchange.has["fetchTime"]:
-            said = exchange.iso8601(exchange.fetch_time())
-        else:
-            said = len(exchange.fetch_markets())
+        return call()
     except base.BaseError:
         raise
     except Exception as error:
@@ -116,8 +125,40 @@ def sign_of_life(exchange: Any) -> str:
         raise base.BadResponse(
             f"{exchange.id} answered in another form ({type(error).__name__}: {error})"
         ) from None
+
+
+def use_market(exchange: Any, market: str) -> None:
+    """Load the markets of the *exchange* and let prices and amounts be texts from then on.
+
+    It raises ccxt's errors, as the client does.
+
+    Raises:
+        ConfigError: The exchange lists no such market.
+    """
+    # ccxt compares steps of prices as it reads the markets, and texts would compare wrongly.
+    exchange.number = float
+    ask(exchange, exchange.load_markets)
+    exchange.number = str
+    if market not in exchange.markets:
+        hint = did_you_mean(market, exchange.markets)
+        raise ConfigError(
+            f"{exchange.id} lists no market {market!r}. {hint}Name one that it lists."
+        )
+
+
+def sign_of_life(exchange: Any) -> str:
+    """Return what the *exchange* says for itself: its clock, or how many markets it lists.
+
+    It raises ccxt's errors, as the client does.
+    """
+    if exchange.has["fetchTime"]:
+        said = ask(exchange, lambda: exchange.iso8601(exchange.fetch_time()))
+    else:
+        said = len(ask(exchange, exchange.fetch_markets))
     if not said:
-        raise base.BadResponse(f"{exchange.id} answered without its time or any market")
+        raise _submodule("base.errors").BadResponse(
+            f"{exchange.id} answered without its time or any market"
+        )
     return f"its clock says {said}" if isinstance(said, str) else f"markets listed: {said:,}"
 
 

@@ -103,6 +103,7 @@ def reset_state(connection: Connection, chain: Chain) -> None:
         "state.utxo",
         "state.spent_output",
         "state.spent_output_daily",
+        "state.spent_output_monthly",
         "state.created_output_daily",
         "state.tip",
     ):

@@ -28,6 +28,7 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    text,
 )
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.schema import CreateTable, DropTable
@@ -183,6 +184,8 @@ def _staged(connection: Connection, table: Table, scope: str, batch: pa.RecordBa
     with clear_errors(table):
         connection.execute(stage.insert().from_select([*names, *(c.name for c in wanted)], query))
     connection.execute(DropTable(raw))
+    # Without statistics the planner reads the whole fact table for every batch.
+    connection.execute(text(f"ANALYZE {stage.name}"))
     _refuse_twins(connection, table, stage)
     return stage
 

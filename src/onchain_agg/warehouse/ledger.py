@@ -110,6 +110,14 @@ def reopen(connection: Connection, scope: str, since: date) -> None:
     )
 
 
+def forget_inputs(connection: Connection, scope: str, since: date) -> None:
+    """Let the windows from *since* on be computed when next due, also from the same inputs."""
+    columns = WINDOW.c
+    connection.execute(
+        update(WINDOW).where(columns.scope == scope, columns.day >= since).values(inputs={})
+    )
+
+
 def finalise(connection: Connection, dataset: str, scope: str) -> int:
     """Mark the closed and clean windows final; return how many became so.
 

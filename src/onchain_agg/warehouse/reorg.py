@@ -15,6 +15,7 @@ from onchain_agg.errors import NodeBehindError, ReorgTooDeepError
 from onchain_agg.sources.batch import EVM_TABLES, UTXO_TABLES, BlockSource
 from onchain_agg.warehouse import dirty, ledger, state_utxo
 from onchain_agg.warehouse.apply import reset_state, span_of, tip_of
+from onchain_agg.warehouse.archive import refuse_archived
 from onchain_agg.warehouse.locks import lock_chain
 from onchain_agg.warehouse.state_balance import change_balances
 from onchain_agg.warehouse.tables import METADATA
@@ -115,6 +116,7 @@ def _drop(connection: Connection, chain: Chain, orphans: list[int], *, rebuild: 
     applied = [b for b in blocks if tip is not None and tip.from_height <= b.height <= tip.height]
     if applied and tip is not None:
         if applied[0].height >= tip.undo_from:
+            refuse_archived(connection, chain.name, "Undoing a fork", days)
             _undo(connection, chain, applied)
         elif rebuild:
             reset_state(connection, chain)

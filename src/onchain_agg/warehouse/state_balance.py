@@ -1,7 +1,7 @@
-"""Balances at the tip and their daily changes.
+"""Balances at the tip, their daily changes, and how often each address sent on a day.
 
 Every change is an addition, so blocks may be added at either end and taken away again, and a row
-whose amount becomes zero is deleted: state is a function of the facts that it contains.
+whose amounts become zero is deleted: state is a function of the facts that it contains.
 """
 
 from dataclasses import dataclass
@@ -51,59 +51,70 @@ IN_BLOCKS = (
 _MAX_LISTED = 5000  # blocks; a longer list of hashes costs more than it spares
 
 # The zero address holds nothing: what is sent there was burned, what comes from it was minted.
+# Who pays for a block or moves nothing to another address has not sent: that is no debit.
 _EVM_CHANGES = """
 CREATE TEMP TABLE balance_change ON COMMIT DROP AS
 WITH moved AS (
-    SELECT asset.asset_id, t.day, side.address, side.amount
+    SELECT asset.asset_id, t.day, side.address, side.amount, side.debits
     FROM chain.token_transfer t
     JOIN ops.asset ON asset.chain = t.chain AND asset.address = t.token AND asset.tracked
-    CROSS JOIN LATERAL (VALUES (t.recipient, t.amount), (t.sender, -t.amount)) side(address, amount)
+    CROSS JOIN LATERAL (
+        VALUES (t.recipient, t.amount, 0),
+               (t.sender, -t.amount, (t.sender <> t.recipient AND t.amount > 0)::integer)
+    ) side(address, amount, debits)
     WHERE {in_token} AND t.standard IN (20, 721)
       AND (CAST(:asset_id AS integer) IS NULL OR asset.asset_id = :asset_id)
       AND side.address <> decode(repeat('00', 20), 'hex')
     UNION ALL
-    SELECT asset.asset_id, t.day, side.address, side.amount
+    SELECT asset.asset_id, t.day, side.address, side.amount, side.debits
     FROM chain.native_transfer t
     JOIN ops.asset ON asset.chain = t.chain AND asset.address = '' AND asset.tracked
-    CROSS JOIN LATERAL (VALUES (t.recipient, t.amount), (t.sender, -t.amount)) side(address, amount)
+    CROSS JOIN LATERAL (
+        VALUES (t.recipient, t.amount, 0),
+               (t.sender, -t.amount, (t.sender IS DISTINCT FROM t.recipient AND t.amount > 0
+                                      AND t.kind NOT IN ('fee', 'tip'))::integer)
+    ) side(address, amount, debits)
     WHERE {in_native} AND side.address IS NOT NULL
       AND (CAST(:asset_id AS integer) IS NULL OR asset.asset_id = :asset_id)
 ), change AS MATERIALIZED (
-    SELECT asset_id, day, address, :sign * sum(amount) AS delta
-    FROM moved GROUP BY asset_id, day, address HAVING sum(amount) <> 0
+    SELECT asset_id, day, address, :sign * sum(amount) AS delta, :sign * sum(debits) AS debits
+    FROM moved GROUP BY asset_id, day, address HAVING sum(amount) <> 0 OR sum(debits) <> 0
 )
-SELECT asset_id, day, address, delta FROM change ORDER BY asset_id, day, address
+SELECT asset_id, day, address, delta, debits FROM change ORDER BY asset_id, day, address
 """
 
-# Outputs without an address belong to nobody that a holder table could name.
+# Outputs without an address belong to nobody that a holder table could name. A debit is an input;
+# an overwritten output was lost, not sent.
 _UTXO_CHANGES = """
 CREATE TEMP TABLE balance_change ON COMMIT DROP AS
 WITH moved AS (
-    SELECT o.day, o.address, o.value AS amount
+    SELECT o.day, o.address, o.value AS amount, 0 AS debits
     FROM chain.utxo_output o
     WHERE {in_output} AND o.spendable AND o.address IS NOT NULL
     UNION ALL
-    SELECT s.day, s.address, -s.value
+    SELECT s.day, s.address, -s.value, (NOT s.overwritten)::integer
     FROM state.spent_output s
     WHERE {in_spent} AND s.address IS NOT NULL
 ), change AS MATERIALIZED (
-    SELECT asset.asset_id, day, moved.address, :sign * sum(amount) AS delta
+    SELECT asset.asset_id, day, moved.address, :sign * sum(amount) AS delta,
+           :sign * sum(debits) AS debits
     FROM moved
     JOIN ops.asset ON asset.chain = :chain AND asset.address = '' AND asset.tracked
     WHERE CAST(:asset_id AS integer) IS NULL OR asset.asset_id = :asset_id
-    GROUP BY asset.asset_id, day, moved.address HAVING sum(amount) <> 0
+    GROUP BY asset.asset_id, day, moved.address HAVING sum(amount) <> 0 OR sum(debits) <> 0
 )
-SELECT asset_id, day, address, delta FROM change ORDER BY asset_id, day, address
+SELECT asset_id, day, address, delta, debits FROM change ORDER BY asset_id, day, address
 """
 
 _MERGE_DELTA = """
 MERGE INTO state.balance_delta target USING balance_change change
 ON target.asset_id = change.asset_id AND target.day = change.day
    AND target.address = change.address
-WHEN MATCHED AND target.delta + change.delta = 0 THEN DELETE
-WHEN MATCHED THEN UPDATE SET delta = target.delta + change.delta
-WHEN NOT MATCHED THEN INSERT (asset_id, day, address, delta)
-    VALUES (change.asset_id, change.day, change.address, change.delta)
+WHEN MATCHED AND target.delta + change.delta = 0 AND target.debits + change.debits = 0 THEN DELETE
+WHEN MATCHED THEN UPDATE SET delta = target.delta + change.delta,
+    debits = target.debits + change.debits
+WHEN NOT MATCHED THEN INSERT (asset_id, day, address, delta, debits)
+    VALUES (change.asset_id, change.day, change.address, change.delta, change.debits)
 """
 
 _MERGE_BALANCE = """
@@ -123,7 +134,10 @@ WHEN NOT MATCHED THEN INSERT (asset_id, address, balance)
 def change_balances(
     connection: Connection, span: Span, *, utxo: bool, asset_id: int | None = None
 ) -> None:
-    """Add the span's transfers to the balances, or take them away.
+    """Add the span's transfers to the balances and their daily changes, or take them away.
+
+    What an address received and sent on adds up to no change, but it sent: such a row of
+    `state.balance_delta` has a `delta` of 0 and its `debits`.
 
     On a UTXO chain the span's `state.spent_output` rows must be there.
 

@@ -1,4 +1,7 @@
-"""The UTXO set, the spent outputs that undo it, and the spend-day by creation-day matrix."""
+"""The UTXO set, the spent outputs that undo it, and the spend-day by creation-day matrix.
+
+The matrix is kept by spending day and by spending month; both are sums of the same changes.
+"""
 
 from sqlalchemy import Connection, text
 
@@ -90,21 +93,23 @@ WHEN NOT MATCHED THEN INSERT (chain, day, coinbase, value, outputs)
 """
 
 # Day of creation is a UTC day; the session's time zone is UTC.
-_MERGE_SPENT_DAILY = f"""
-MERGE INTO state.spent_output_daily target USING (
-    SELECT day, created_day, coinbase, overwritten, :sign * sum(value) AS value,
-           :sign * count(*) AS outputs, :sign * sum(value::numeric * age) AS coin_seconds,
-           :sign * coalesce(sum(value) FILTER (WHERE age < 3600), 0) AS value_under_1h
-    FROM (
-        SELECT s.day, (s.created_at AT TIME ZONE 'UTC')::date AS created_day, s.coinbase,
-               s.overwritten, s.value,
-               extract(epoch FROM b.block_at - s.created_at)::bigint AS age
-        FROM state.spent_output s
-        JOIN chain.block b ON b.chain = s.chain AND b.height = s.height
-        WHERE {IN_BLOCKS.format("s")}
-    ) aged
-    GROUP BY day, created_day, coinbase, overwritten
-) change
+_SPENT_CHANGE = f"""
+CREATE TEMP TABLE spent_change ON COMMIT DROP AS
+SELECT day, created_day, coinbase, overwritten, :sign * sum(value) AS value,
+       :sign * count(*) AS outputs, :sign * sum(value::numeric * age) AS coin_seconds,
+       :sign * coalesce(sum(value) FILTER (WHERE age < 3600), 0) AS value_under_1h
+FROM (
+    SELECT s.day, (s.created_at AT TIME ZONE 'UTC')::date AS created_day, s.coinbase,
+           s.overwritten, s.value, extract(epoch FROM b.block_at - s.created_at)::bigint AS age
+    FROM state.spent_output s
+    JOIN chain.block b ON b.chain = s.chain AND b.height = s.height
+    WHERE {IN_BLOCKS.format("s")}
+) aged
+GROUP BY day, created_day, coinbase, overwritten
+"""
+
+_MERGE_SPENT_DAILY = """
+MERGE INTO state.spent_output_daily target USING spent_change change
 ON target.chain = :chain AND target.spend_day = change.day
    AND target.created_day = change.created_day AND target.coinbase = change.coinbase
    AND target.overwritten = change.overwritten
@@ -117,6 +122,29 @@ WHEN NOT MATCHED THEN INSERT (chain, spend_day, created_day, coinbase, overwritt
     outputs, coin_seconds, value_under_1h)
     VALUES (:chain, change.day, change.created_day, change.coinbase, change.overwritten,
     change.value, change.outputs, change.coin_seconds, change.value_under_1h)
+"""
+
+# An overwritten output is gone too, so created less spent is what is unspent; its age at that
+# moment is nobody's, so it destroys no coin days.
+_MERGE_SPENT_MONTHLY = """
+MERGE INTO state.spent_output_monthly target USING (
+    SELECT date_trunc('month', day::timestamp)::date AS month, created_day, sum(value) AS value,
+           sum(outputs) AS outputs,
+           coalesce(sum(coin_seconds) FILTER (WHERE NOT overwritten), 0) AS coin_seconds,
+           sum(value * (day - DATE '1970-01-01')) AS value_days
+    FROM spent_change GROUP BY 1, 2
+) change
+ON target.chain = :chain AND target.spend_month = change.month
+   AND target.created_day = change.created_day
+WHEN MATCHED AND target.outputs + change.outputs = 0 THEN DELETE
+WHEN MATCHED THEN UPDATE SET value = target.value + change.value,
+    outputs = target.outputs + change.outputs,
+    coin_seconds = target.coin_seconds + change.coin_seconds,
+    value_days = target.value_days + change.value_days
+WHEN NOT MATCHED THEN INSERT (chain, spend_month, created_day, value, outputs, coin_seconds,
+    value_days)
+    VALUES (:chain, change.month, change.created_day, change.value, change.outputs,
+    change.coin_seconds, change.value_days)
 """
 
 _DROP_CREATED = "DELETE FROM state.utxo WHERE chain = :chain AND created_height >= :first"
@@ -169,8 +197,7 @@ def spend_and_create(connection: Connection, span: Span) -> None:
     connection.execute(text(_RECORD_SPENT), values)
     connection.execute(text(_REMOVE), values)
     connection.execute(text(_INSERT), values)
-    connection.execute(text(_MERGE_CREATED_DAILY), values)
-    connection.execute(text(_MERGE_SPENT_DAILY), values)
+    _change_matrix(connection, span)
     connection.execute(text("DROP TABLE created, spent"))
 
 
@@ -180,8 +207,23 @@ def undo_spend_and_create(connection: Connection, span: Span) -> None:
     Balances must have been undone before, because they read the rows that this forgets.
     """
     values = span.parameters()
-    connection.execute(text(_MERGE_CREATED_DAILY), values)
-    connection.execute(text(_MERGE_SPENT_DAILY), values)
+    _change_matrix(connection, span)
     connection.execute(text(_DROP_CREATED), values)
     connection.execute(text(_RESTORE_SPENT), values)
     connection.execute(text(_FORGET_SPENT), values)
+
+
+def forget_spent(connection: Connection, span: Span) -> None:
+    """Delete what the span's blocks spent, so that they can be applied again."""
+    connection.execute(text(_FORGET_SPENT), span.parameters())
+
+
+def _change_matrix(connection: Connection, span: Span) -> None:
+    """Add what the span created and spent to the daily and monthly sums, or take it away."""
+    values = span.parameters()
+    connection.execute(text(_MERGE_CREATED_DAILY), values)
+    connection.execute(text(_SPENT_CHANGE), values)
+    connection.execute(text("ANALYZE spent_change"))
+    for merge in (_MERGE_SPENT_DAILY, _MERGE_SPENT_MONTHLY):
+        connection.execute(text(merge), {"chain": span.chain})
+    connection.execute(text("DROP TABLE spent_change"))

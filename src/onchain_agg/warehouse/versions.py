@@ -88,13 +88,18 @@ def twins(table: Table) -> Twins:
 
 
 def _series(table: Table) -> list[Index]:
-    """Return the index that finds many days of one thing, where the table says what that is."""
+    """Return the index that finds many days of one thing, where the table says what that is.
+
+    A venue's table has another one, by day.
+    """
     thing = table.info.get("series")
     if thing is None:
         return []
     key = [column.name for column in table.primary_key]
     scope = key[: key.index("day")]
-    return [Index(f"ix_{table.name}_series", *scope, thing, "day")]
+    series = Index(f"ix_{table.name}_series", *scope, thing, "day")
+    # Prices are made of a day of every venue.
+    return [series, Index(f"ix_{table.name}_day", "day")] if scope == ["venue"] else [series]
 
 
 def _copies(table: Table) -> list[Column[Any]]:

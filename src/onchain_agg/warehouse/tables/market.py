@@ -7,7 +7,7 @@ marks dirty what read the day.
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Numeric, SmallInteger, Table, Text
+from sqlalchemy import BigInteger, Column, Index, Numeric, SmallInteger, Table, Text
 
 from onchain_agg.warehouse.tables.registry import METADATA
 from onchain_agg.warehouse.types import DAY, NAME, TIME
@@ -16,19 +16,19 @@ from onchain_agg.warehouse.types import DAY, NAME, TIME
 GLOBAL = "global"
 
 
-def _facts(name: str, *columns: Column[Any], by_venue: bool) -> Table:
-    """Return a fact table, and put its twin for corrected rows beside it."""
+def _facts(name: str, *columns: Column[Any], by_venue: bool, by_day: bool = False) -> Table:
+    """Return a fact table, and put its twin for corrected rows beside it.
+
+    *by_day* makes a day be found without the columns that the key begins with.
+    """
     known = Column("known_from", TIME, nullable=False, comment="Believed since then.")
-    table = Table(
-        name, METADATA, *columns, known, schema="market", info={"facts": True, "venue": by_venue}
-    )
+    days = [Index(f"ix_{name}_day", "day")] if by_day else []
+    info = {"facts": True, "venue": by_venue}
+    table = Table(name, METADATA, *columns, known, *days, schema="market", info=info)
     Table(
         f"{name}_history",
         METADATA,
-        *(
-            Column(c.name, c.type, primary_key=c.primary_key, nullable=c.nullable)
-            for c in columns
-        ),
+        *(Column(c.name, c.type, primary_key=c.primary_key, nullable=c.nullable) for c in columns),
         Column("known_from", TIME, primary_key=True, comment="Believed since then."),
         Column("known_to", TIME, nullable=False, comment="Believed until then."),
         schema="market",
@@ -86,6 +86,7 @@ FUNDING_RATE = _facts(
     Column("interval_hours", SmallInteger, nullable=False),
     Column("open_interest_usd", Numeric, comment="NULL: not told."),
     by_venue=True,
+    by_day=True,
 )
 
 FX_RATE = _facts(
@@ -96,6 +97,7 @@ FX_RATE = _facts(
     Column("quote", NAME, primary_key=True, comment="Currency of the price, such as KRW."),
     Column("rate", Numeric, nullable=False, comment="Quote for one base."),
     by_venue=False,
+    by_day=True,
 )
 
 REFERENCE_PRICE = _facts(
@@ -106,6 +108,7 @@ REFERENCE_PRICE = _facts(
     Column("priced_at", TIME, primary_key=True, comment="Start of the interval it holds for."),
     Column("price_usd", Numeric, nullable=False, comment="US dollar for one whole unit."),
     by_venue=False,
+    by_day=True,
 )
 
 ASSET_DAILY = _facts(
@@ -118,4 +121,5 @@ ASSET_DAILY = _facts(
     Column("transfer_value", Numeric, comment="Adjusted, whole units; NULL: not told."),
     Column("realized_cap_usd", Numeric, comment="US dollar; NULL: not told."),
     by_venue=False,
+    by_day=True,
 )

@@ -156,12 +156,15 @@ INGEST_START = Table(
 ARCHIVED_DAY = Table(
     "archived_day",
     METADATA,
-    # Days that left a partitioned table; readers ask here before they read the partition.
+    # Days of a partitioned table that are in the archive; readers ask here before they read one.
     Column("table_name", NAME, primary_key=True),
     Column("chain", NAME, primary_key=True),
     Column("day", DAY, primary_key=True),
-    Column("location", Text, nullable=False),
+    Column("version", Integer, nullable=False, comment="Of the file that holds the day now."),
+    Column("location", Text, nullable=False, comment="Of that file, below the archive's root."),
     Column("rows", BigInteger, nullable=False),
-    Column("checksum", Text, nullable=False),
+    Column("checksum", Text, nullable=False, comment="Of the rows, in any order."),
+    Column("bytes", BigInteger, nullable=False, comment="Size of the file."),
+    Column("dropped", Boolean, nullable=False, comment="The rows left the table."),
     schema="ops",
 )

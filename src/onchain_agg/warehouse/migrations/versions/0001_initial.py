@@ -327,6 +327,7 @@ def _create_asset_daily() -> None:
         schema="market",
         info={"facts": True, "venue": False},
     )
+    op.create_index("ix_asset_daily_day", "asset_daily", ["day"], unique=False, schema="market")
 
 
 def _create_asset_daily_history() -> None:
@@ -418,6 +419,7 @@ def _create_funding_rate() -> None:
         schema="market",
         info={"facts": True, "venue": True},
     )
+    op.create_index("ix_funding_rate_day", "funding_rate", ["day"], unique=False, schema="market")
 
 
 def _create_funding_rate_history() -> None:
@@ -460,6 +462,7 @@ def _create_fx_rate() -> None:
         schema="market",
         info={"facts": True, "venue": False},
     )
+    op.create_index("ix_fx_rate_day", "fx_rate", ["day"], unique=False, schema="market")
 
 
 def _create_fx_rate_history() -> None:
@@ -502,6 +505,9 @@ def _create_reference_price() -> None:
         sa.PrimaryKeyConstraint("source", "day", "asset", "priced_at"),
         schema="market",
         info={"facts": True, "venue": False},
+    )
+    op.create_index(
+        "ix_reference_price_day", "reference_price", ["day"], unique=False, schema="market"
     )
 
 
@@ -586,9 +592,16 @@ def _create_archived_day() -> None:
         sa.Column("table_name", sa.Text(), nullable=False),
         sa.Column("chain", sa.Text(), nullable=False),
         sa.Column("day", sa.Date(), nullable=False),
-        sa.Column("location", sa.Text(), nullable=False),
+        sa.Column(
+            "version", sa.Integer(), nullable=False, comment="Of the file that holds the day now."
+        ),
+        sa.Column(
+            "location", sa.Text(), nullable=False, comment="Of that file, below the archive's root."
+        ),
         sa.Column("rows", sa.BigInteger(), nullable=False),
-        sa.Column("checksum", sa.Text(), nullable=False),
+        sa.Column("checksum", sa.Text(), nullable=False, comment="Of the rows, in any order."),
+        sa.Column("bytes", sa.BigInteger(), nullable=False, comment="Size of the file."),
+        sa.Column("dropped", sa.Boolean(), nullable=False, comment="The rows left the table."),
         sa.PrimaryKeyConstraint("table_name", "chain", "day"),
         schema="ops",
     )
