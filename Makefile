@@ -24,7 +24,7 @@ LAYERS := $(wildcard tests/architecture tests/unit tests/deploy tests/metrics te
                      tests/integration tests/airflow)
 
 .PHONY: help run up down status test test-unit test-data test-airflow test-deploy lint types check \
-        format constraints initial-revision sample bench bench-routing docs test-needs
+        format constraints initial-revision sample bench bench-routing reference docs test-needs
 
 help:  ## Show what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,7 +42,7 @@ status: $(READY)  ## Tell which parts of the local Airflow run
 	@$(BIN)/python -m onchain_agg.local status
 
 test: lint types test-needs  ## Set up what tests need, then check and test everything
-	@$(BIN)/pytest $(LAYERS) $(ARGS)
+	@$(BIN)/pytest -n 2 --dist loadgroup $(LAYERS) $(ARGS)
 
 test-unit: $(READY)  ## Tests without any service
 	@$(BIN)/pytest tests/architecture tests/unit $(ARGS)
@@ -79,12 +79,17 @@ initial-revision: $(READY)  ## Write the initial migration anew (until the first
 
 sample: $(READY) test-needs  ## Record the packaged sample anew from real nodes
 	@$(BIN)/python -m scripts.record_sample
+	@$(BIN)/python -m scripts.sample_market
 
 bench: $(READY) test-needs  ## Print speed as ratios of interleaved runs
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 bench-routing: $(READY)  ## Tasks a minute with Airflow's defaults and ours; takes 15 minutes
 	@$(BIN)/python -m benchmarks.routing $(ARGS)
+
+reference: $(READY)  ## Write the pages of docs/reference anew
+	@$(BIN)/onchain-agg check --rules > docs/reference/integrity-rules.md
+	@$(BIN)/onchain-agg datasets > docs/reference/data-sets.md
 
 docs:  ## List the documents
 	@ls README.md ARCHITECTURE.md CONTRIBUTING.md CHANGELOG.md docs/how-to/*.md docs/reference/*.md docs/adr/*.md

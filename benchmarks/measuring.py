@@ -165,7 +165,8 @@ def track(connection: Connection, chain: str, addresses: Sequence[str]) -> None:
     connection.execute(
         text(
             "INSERT INTO ops.asset (chain, address, symbol, decimals, start_block,"
-            " whale_threshold, tracked) VALUES (:chain, :address, :symbol, 18, 0, 1, true)"
+            " whale_threshold, tracked, noncompliant)"
+            " VALUES (:chain, :address, :symbol, 18, 0, 1, true, false)"
             " ON CONFLICT (chain, address) DO NOTHING"
         ),
         rows,

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from sqlalchemy import URL, create_engine, make_url
 
+from onchain_agg.metrics.definitions import sync
 from onchain_agg.warehouse.embedded import embedded_url, stop
 from onchain_agg.warehouse.engine import engine_for
 from onchain_agg.warehouse.schema import migrate
@@ -27,6 +28,18 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 _CHECKOUT = Path(__file__).parents[1]
 REAL_DATA = Path(os.environ.get("ONCHAIN_AGG_REAL_DATA", _CHECKOUT / "../shared/data"))
+
+
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups when its own turn comes.
+def pytest_collection_modifyitems(items):
+    """Keep tests that share servers in one process, where several run at once."""
+    for item in items:
+        kinds = {mark.name for mark in item.iter_markers()} & {"airflow", "data", "node"}
+        group = min(kinds, default="plain")
+        if group == "airflow" and "deployment" not in item.fixturenames:
+            # A module of its own servers, or of none.
+            group = item.path.stem
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")
@@ -56,23 +69,39 @@ def server_url():
 @pytest.fixture(scope="session")
 def new_database(server_url):
     """Return a context manager that yields an engine on a fresh, migrated database."""
-    template = f"oagg_template_{os.getpid()}"
+    with _template(server_url, "migrated") as (engine, fresh):
+        migrate(engine)
+        engine.dispose()
+        yield fresh
+
+
+@pytest.fixture(scope="session")
+def new_warehouse(server_url):
+    """Return a context manager that yields an engine on a database that knows the definitions."""
+    with _template(server_url, "defined") as (engine, fresh):
+        migrate(engine)
+        sync(engine)
+        engine.dispose()
+        yield fresh
+
+
+@contextmanager
+def _template(server_url, kind):
+    """Yield an engine on a database, and a context manager that yields one on a copy of it."""
+    template = f"oagg_{kind}_{os.getpid()}"
     _run(server_url, f"CREATE DATABASE {template}")
-    engine = engine_for(_url_of(server_url, template))
-    migrate(engine)
-    engine.dispose()
     numbers = itertools.count()
 
     @contextmanager
     def fresh():
-        name = f"oagg_{os.getpid()}_{next(numbers)}"
+        name = f"{template}_{next(numbers)}"
         _run(server_url, f"CREATE DATABASE {name} TEMPLATE {template}")
         engine = engine_for(_url_of(server_url, name))
         yield engine
         engine.dispose()
         _run(server_url, f"DROP DATABASE {name} WITH (FORCE)")
 
-    yield fresh
+    yield engine_for(_url_of(server_url, template)), fresh
     _run(server_url, f"DROP DATABASE {template}")
 
 

@@ -75,13 +75,13 @@ with DAG("whales", schedule=None, params={"until": "", "last": None}):
     )
     again = IngestBlocksOperator(task_id="again", chain="anvil")
     other = IngestBlocksOperator(task_id="other", chain="regtest", conn_id="onchain_regtest")
-    publish = PublishDataSetOperator(task_id="publish", dataset="whale_transfer", chain="anvil")
+    publish = PublishDataSetOperator(task_id="publish", dataset="whale_transfer", scope="anvil")
     rows = SourceTableReadySensor(
         task_id="rows", table="public.trades", min_rows=2, conn_id="source", deferrable=False
     )
     window = SourceTableReadySensor(
         task_id="window",
-        window={"dataset": "whale_transfer", "chain": "anvil", "day": "2026-03-01"},
+        window={"dataset": "whale_transfer", "scope": "anvil", "day": "2026-03-01"},
         deferrable=False,
     )
     rebuild = RebuildOperator(task_id="rebuild", chain="regtest")

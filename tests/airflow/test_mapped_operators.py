@@ -50,7 +50,7 @@ def _both(kind, given, mapped, defaults):
         pytest.param(
             PublishDataSetOperator,
             {"dataset": "whale_transfer"},
-            {"chain": ["anvil", "regtest"]},
+            {"scope": ["anvil", "regtest"]},
             id="publish",
         ),
         pytest.param(RebuildOperator, {"chain": "anvil"}, {"doc_md": ["a"]}, id="rebuild"),
@@ -112,10 +112,10 @@ def test_a_mapped_operator_is_placed_and_wakes_as_unmapped(kind, given, mapped, 
         ),
         pytest.param(
             lambda: PublishDataSetOperator.partial(
-                task_id="t", dataset="top_holders_daily", chain="bitcoin"
+                task_id="t", dataset="bitcoin_network_daily", scope="anvil"
             ),
-            "top_holders_daily is not computed for bitcoin. Choose a chain of the kind evm.",
-            id="a chain that is not covered",
+            "bitcoin_network_daily is not computed for anvil. Choose a chain of the kind utxo.",
+            id="a scope that is not covered",
         ),
     ],
 )

@@ -32,7 +32,10 @@ def test_blocks_become_served_windows_of_every_data_set(deployment, chain, windo
     assert (state, set(tasks.values())) == ("success", {"success"})
     covering = [d for d in all_datasets().values() if d.covers(chain_named(chain))]
     for dataset in covering:
-        assert deployment.woken(dataset.name)[-1] == (f"{chain}|{_LAST_DAY}", "success")
+        assert {state for _, state in deployment.woken(dataset.name)} == {"success"}
+    assert (f"{chain}|{_LAST_DAY}", "success") in deployment.woken("whale_transfer")
+    # It reads no block, so it is another data set that woke it.
+    assert deployment.woken("whale_activity_daily")[-1][0].startswith(f"{chain}|")
     with deployment.engine.connect() as connection:
         assert connection.scalar(_rows_of(BLOCK.c.chain, chain)) == _recorded_blocks(chain)
         days = {
@@ -41,8 +44,9 @@ def test_blocks_become_served_windows_of_every_data_set(deployment, chain, windo
             )
             for d in covering
         }
-    assert days == dict.fromkeys(days, windows)
-    assert _dirty(deployment.engine) == set()
+    # The day of the newest block is open.
+    assert days == {dataset.name: windows - dataset.at_close for dataset in covering}
+    assert {day for *_, day in _dirty(deployment.engine)} <= {_LAST_DAY}
 
 
 def test_a_run_that_finds_no_new_block_wakes_nobody(deployment):
@@ -73,15 +77,13 @@ def test_blocks_that_a_dead_run_loaded_are_applied_by_the_next(deployment):
 
 def test_a_run_by_hand_does_not_wait_for_the_open_days_refresh(deployment):
     deployment.settle()
-    assert _dirty(deployment.engine) == {
-        ("bitcoin_network_daily", "regtest", _LAST_DAY),
-        ("whale_transfer", "regtest", _LAST_DAY),
-    }
+    names = ("bitcoin_network_daily", "whale_transfer")
+    assert _dirty(deployment.engine, *names) == {(name, "regtest", _LAST_DAY) for name in names}
 
-    for dataset in ("bitcoin_network_daily", "whale_transfer"):
+    for dataset in names:
         assert deployment.run(dataset) == ("success", {"publish": "success"})
 
-    assert _dirty(deployment.engine) == set()
+    assert _dirty(deployment.engine, *names) == set()
 
 
 def test_the_sweeper_wakes_what_no_event_woke(deployment):
@@ -92,57 +94,58 @@ def test_the_sweeper_wakes_what_no_event_woke(deployment):
     state, tasks = deployment.run("sweep")
     deployment.settle()
 
-    waking = {task: state for task, state in tasks.items() if state == "success"}
-    assert (state, waking) == ("success", {"sweep_dirty": "success", "wake_anvil": "success"})
+    assert (state, tasks) == ("success", {"sweep_dirty": "success"})
     assert deployment.woken("whale_transfer")[-1] == (f"anvil|{today.isoformat()}", "success")
-    assert _dirty(deployment.engine) == set()
+    assert _dirty(deployment.engine, "whale_transfer") == set()
 
 
 def test_a_backfill_computes_its_days_again_and_changes_no_equal_row(deployment):
-    before = _windows(deployment.engine)
+    before = _windows(deployment.engine, "whale_transfer")
     runs = len(deployment.woken("whale_transfer"))
 
     days = {"from": "2026-03-03", "to": "2026-03-05"}
-    state, _ = deployment.run("backfill", dataset="whale_transfer", chain="anvil", **days)
+    state, _ = deployment.run("backfill", dataset="whale_transfer", scope="anvil", **days)
     deployment.settle()
 
     assert (state, len(deployment.woken("whale_transfer"))) == ("success", runs + 1)
-    assert _dirty(deployment.engine) == set()
-    assert _windows(deployment.engine) == before
+    assert _dirty(deployment.engine, "whale_transfer") == set()
+    assert _windows(deployment.engine, "whale_transfer") == before
 
 
 @pytest.mark.parametrize(
-    ("chain", "days"),
+    ("scope", "days"),
     [
-        pytest.param("anvil", {"from": "2026-03-05", "to": "2026-03-03"}, id="swapped days"),
-        pytest.param("regtest", {"from": "2026-03-03", "to": "2026-03-05"}, id="another kind"),
+        pytest.param("regtest", {"from": "2026-03-05", "to": "2026-03-03"}, id="swapped days"),
+        pytest.param("anvil", {"from": "2026-03-03", "to": "2026-03-05"}, id="another kind"),
     ],
 )
-def test_a_backfill_that_cannot_be_fails_without_a_retry(deployment, chain, days):
-    state, tasks = deployment.run(
-        "backfill", dataset="top_holders_daily", chain=chain, **days
-    )
+def test_a_backfill_that_cannot_be_fails_without_a_retry(deployment, scope, days):
+    name = "bitcoin_network_daily"
+    before = _dirty(deployment.engine, name)
+
+    state, tasks = deployment.run("backfill", dataset=name, scope=scope, **days)
 
     assert (state, tasks["mark_dirty"]) == ("failed", "failed")
     assert deployment.tries("backfill")["mark_dirty"] == 1
-    assert _dirty(deployment.engine) == set()
+    assert _dirty(deployment.engine, name) == before
 
 
 def _rows_of(column, value):
     return select(func.count()).where(column == value)
 
 
-def _dirty(engine):
+def _dirty(engine, *names):
     columns = DIRTY.c
     query = select(columns.dataset, columns.scope, columns.day)
+    if names:
+        query = query.where(columns.dataset.in_(names))
     with engine.connect() as connection:
         return {(row.dataset, row.scope, str(row.day)) for row in connection.execute(query)}
 
 
-def _windows(engine):
+def _windows(engine, name):
     columns = WINDOW.c
-    key = (columns.dataset, columns.scope, columns.day)
-    query = select(*key, columns.changed_at)
+    query = select(columns.scope, columns.day, columns.changed_at).where(columns.dataset == name)
     with engine.connect() as connection:
         return {tuple(row) for row in connection.execute(query)}
 

@@ -13,7 +13,7 @@ from onchain_agg.operators import SourceTableReadySensor
 
 pytestmark = pytest.mark.airflow
 
-_WINDOW = {"dataset": "whale_transfer", "chain": "anvil", "day": "2026-03-01"}
+_WINDOW = {"dataset": "whale_transfer", "scope": "anvil", "day": "2026-03-01"}
 
 
 def _sensor(**given):
@@ -44,7 +44,7 @@ def _sensor(**given):
         (
             {"window": {"dataset": "whale_transfer", "day": "2026-03-01"}},
             (
-                "window has the keys dataset, day. Give dataset, chain and day, and final where it "
+                "window has the keys dataset, day. Give dataset, scope and day, and final where it "
                 "must be."
             ),
         ),
@@ -53,7 +53,7 @@ def _sensor(**given):
             "window has final 'False'. Give True or False.",
         ),
         (
-            {"window": {**_WINDOW, "chain": "anvill"}},
+            {"window": {**_WINDOW, "scope": "anvill"}},
             (
                 "No chain is named 'anvill'. Did you mean 'anvil'? Defined: anvil, base, bitcoin, "
                 "ethereum, litecoin, polygon, regtest."

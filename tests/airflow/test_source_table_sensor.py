@@ -30,7 +30,7 @@ _SOURCE = {
     "schema": "src",
     "extra": {"sslmode": "require", "options": "-c evil=on"},
 }
-_WINDOW = {"dataset": "whale_transfer", "chain": "anvil", "day": "2026-03-01"}
+_WINDOW = {"dataset": "whale_transfer", "scope": "anvil", "day": "2026-03-01"}
 _ROWS = {"table": "trades", "min_rows": 5, "where": None, "watermark": None}
 _LATE, _LATER = "2026-03-01T00:00:00+00:00", "2999-01-01T00:00:00+00:00"
 

@@ -12,8 +12,8 @@ SRC = ROOT / "src" / "onchain_agg"
 
 # A module may import from its own rank and the ones before it.
 _RANKS = (
-    {"errors"},
-    {"chains"},
+    {"errors", "durations", "yaml_lines"},
+    {"chains", "markets"},
     {"sources"},
     {"warehouse"},
     {"metrics"},
@@ -26,9 +26,9 @@ _RANKS = (
     {"dag_building"},
     {"integrity"},
     {"local"},
-    {"cli", "cli_check", "cli_routing"},
+    {"cli", "cli_archive", "cli_check", "cli_datasets", "cli_market", "cli_routing", "cli_sources"},
 )
-_WITHOUT_AIRFLOW = ("errors", "chains", "sources", "warehouse", "metrics", "sample")
+_WITHOUT_AIRFLOW = ("errors", "chains", "markets", "sources", "warehouse", "metrics", "sample")
 _FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "misc"}
 _MODULES = sorted(SRC.rglob("*.py"))
 # Written by a script, one call a table.

@@ -2,10 +2,8 @@
 
 import pytest
 
-from onchain_agg.metrics.definitions import sync
-
 
 @pytest.fixture
-def warehouse(engine):
-    sync(engine)
-    return engine
+def warehouse(new_warehouse):
+    with new_warehouse() as engine:
+        yield engine

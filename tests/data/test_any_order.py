@@ -10,6 +10,7 @@ from onchain_agg.warehouse import ingest
 from onchain_agg.warehouse.apply import apply_blocks, reset_state
 from tests.fakes.branches import EVM, UTXO, forked
 from tests.fakes.chain import FakeNode
+from tests.fakes.prices import OF_FAKE_COIN, price_daily
 from tests.fakes.warehouse import bring_up_to_date, contents, publish_all, wipe
 
 pytestmark = pytest.mark.data
@@ -23,6 +24,7 @@ def family(request):
 def fresh(engine, chain, blocks):
     """Return what one straight run over *blocks* leaves in the tables."""
     wipe(engine)
+    price_daily(engine, "RTC", OF_FAKE_COIN)
     bring_up_to_date(engine, chain, FakeNode(chain, blocks, chunk=100))
     return contents(engine)
 
@@ -33,6 +35,7 @@ def test_apply_fork_and_apply_the_other_branch_equals_a_fresh_build(warehouse, f
         trunk, old, new = data.draw(forked(family))
         node = FakeNode(family, [*trunk, *old], chunk=data.draw(st.integers(1, 4)))
         wipe(warehouse)
+        price_daily(warehouse, "RTC", OF_FAKE_COIN)
         bring_up_to_date(warehouse, family, node)
         node.blocks = [*trunk, *new]
         bring_up_to_date(warehouse, family, node)
@@ -58,6 +61,8 @@ def test_any_order_and_chunking_of_loads_ends_in_the_same_tables(warehouse, fami
                 apply_blocks(warehouse, family, final_height=-1)
             if data.draw(st.booleans()):
                 publish_all(warehouse)
+        # Prices come last here, after days that lack them were published.
+        price_daily(warehouse, "RTC", OF_FAKE_COIN)
         bring_up_to_date(warehouse, family, node)
         arrived = contents(warehouse)
 

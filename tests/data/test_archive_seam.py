@@ -42,7 +42,7 @@ def archived(engine):
     sync(engine)
     blocks = []
     for amount in (10**38, 10**38 + 1, 5, 10**39):
-        transfer = Transfer(TOKEN, b"\x01" * 20, b"\x02" * 20, amount)
+        transfer = Transfer(TOKEN, bytes(20), b"\x02" * 20, amount)
         blocks.append(block(blocks[-1] if blocks else None, transfers=[transfer]))
     bring_up_to_date(engine, CHAIN, FakeNode(CHAIN, blocks))
     old = [b for b in blocks if b.at.date() == OLD]
@@ -54,9 +54,12 @@ def archived(engine):
                 table_name="chain.token_transfer",
                 chain=CHAIN.name,
                 day=OLD,
+                version=1,
                 location="memory://old",
                 rows=len(old),
                 checksum="",
+                bytes=0,
+                dropped=True,
             )
         )
     return engine, Memory(batch)

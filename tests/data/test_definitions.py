@@ -11,7 +11,7 @@ from onchain_agg.metrics import definitions
 from onchain_agg.metrics.definitions import sync
 from onchain_agg.metrics.registry import all_datasets, dataset_named
 from onchain_agg.warehouse.apply import reset_state
-from onchain_agg.warehouse.tables import METADATA
+from onchain_agg.warehouse.tables import METADATA, ops
 from tests.fakes.chain import FakeNode, Transfer, block
 from tests.fakes.scenes import EVM, KRILL, PEOPLE, UTXO, WHALE, branch, row_versions, scalar
 from tests.fakes.warehouse import bring_up_to_date, contents, publish_all, wipe
@@ -22,7 +22,11 @@ NEWCOMER = bytes.fromhex("00" * 19 + "aa")
 EXTRA = Asset(
     symbol="NEW", address="0x" + NEWCOMER.hex(), decimals=2, start_block=0, whale_threshold=50
 )
-READERS = ["holder_distribution_daily", "top_holders_daily", "whale_transfer"]
+READERS = [
+    name
+    for name, dataset in all_datasets().items()
+    if dataset.covers(EVM) and ops.ASSET in dataset.reads
+]
 
 
 @pytest.fixture

@@ -1,14 +1,20 @@
 """The packaged sample through the whole pipeline, against what the nodes themselves said."""
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import text
 
 from onchain_agg import sample
 from onchain_agg.chains import chain_named
+from onchain_agg.local.sample_market import import_sample_market
+from onchain_agg.metrics.compute import compute
 from onchain_agg.metrics.definitions import sync
+from onchain_agg.metrics.registry import dataset_named
 from onchain_agg.sources.bitcoin import BlockFileSource
 from onchain_agg.sources.evm import EvmSource
-from tests.fakes.warehouse import bring_up_to_date
+from scripts.sample_market import market_files
+from tests.fakes.warehouse import bring_up_to_date, publish_all
 
 pytestmark = pytest.mark.data
 
@@ -60,6 +66,9 @@ def test_every_native_balance_is_what_the_node_says(anvil):
 
 def test_supply_in_the_distribution_is_the_contracts_total_supply(anvil):
     told = sample.expected()["anvil"]["erc20"]
+    # The recording ends within a day, which is otherwise computed once it is over.
+    dataset = replace(dataset_named("holder_distribution_daily"), at_close=False)
+    compute(anvil, dataset, "anvil")
     query = text(
         "SELECT symbol, supply, holders FROM serving.holder_distribution_daily"
         " WHERE day = (SELECT max(day) FROM serving.holder_distribution_daily)"
@@ -126,3 +135,33 @@ def test_supply_is_the_sum_of_unspent_outputs_on_the_last_day(regtest):
         )
 
     assert supply == told
+
+
+def test_the_market_files_are_what_their_script_writes():
+    for name, text in market_files().items():
+        assert sample.market_file(name.removesuffix(".csv")).read_text() == text
+
+
+def test_the_samples_market_prices_its_whales(anvil):
+    days = import_sample_market(anvil)
+    again = import_sample_market(anvil)
+    publish_all(anvil)
+
+    with anvil.connect() as connection:
+        trades = connection.scalar(text("SELECT count(*) FROM market.trade WHERE venue = 'sample'"))
+        candles = connection.scalar(text("SELECT sum(trades) FROM serving.market_ohlcv_1d"))
+        priced = connection.execute(
+            text(
+                "SELECT count(*), min(usd_value) FROM serving.whale_transfer_usd"
+                " WHERE usd_class <> 'unpriced'"
+            )
+        ).one()
+        valued = connection.scalar(
+            text("SELECT count(*) FROM serving.market_valuation_daily WHERE market_cap > 0")
+        )
+    assert (days, again) == (8, 0)
+    assert (trades, candles) == (3 * 8 * 48, 3 * 8 * 48)
+    assert priced.count > 0
+    assert priced.min >= 100_000
+    # Two tokens on eight days.
+    assert valued == 16

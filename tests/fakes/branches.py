@@ -1,5 +1,6 @@
 """Hypothesis strategies for branches of both families, with everything that state must follow."""
 
+from collections import Counter
 from dataclasses import replace
 
 from hypothesis import strategies as st
@@ -17,23 +18,38 @@ AMOUNTS = st.sampled_from([0, 1, 999, 10**21, 10**39, 2**255])
 
 
 @st.composite
-def transfers(draw):
-    """Return a block's transfers, mints and burns among them."""
+def transfers(draw, held):
+    """Return a block's transfers, mints and burns among them, and book them in *held*."""
     token = st.sampled_from([*TOKENS, UNTRACKED, None])
-    holder = st.sampled_from([*PEOPLE, ZERO])
-    return tuple(
-        Transfer(draw(token), draw(holder), draw(holder), draw(AMOUNTS))
-        for _ in range(draw(st.integers(0, 4)))
-    )
+    sender, recipient = st.sampled_from([ZERO, *PEOPLE]), st.sampled_from([*PEOPLE, ZERO])
+    moves = []
+    for _ in range(draw(st.integers(0, 4))):
+        moved = Transfer(draw(token), draw(sender), draw(recipient), draw(AMOUNTS))
+        if moved.sender != ZERO:
+            # Nobody sends what it does not have.
+            moved = replace(moved, amount=min(moved.amount, held[moved.token, moved.sender]))
+        elif moved.token is None:
+            moved = replace(moved, sender=None, kind="reward")
+        book(held, moved)
+        moves.append(moved)
+    return tuple(moves)
+
+
+def book(held, moved):
+    """Move an amount from its sender to its recipient."""
+    held[moved.token, moved.sender] -= moved.amount
+    held[moved.token, moved.recipient] += moved.amount
 
 
 @st.composite
 def evm_branch(draw, trunk, length, salt):
     """Return *length* blocks on *trunk*."""
-    blocks = []
+    blocks, held = [], Counter()
+    for moved in (t for b in trunk for t in b.transfers):
+        book(held, moved)
     parent = trunk[-1] if trunk else None
     for _ in range(length):
-        parent = block(parent, transfers=draw(transfers()), salt=salt)
+        parent = block(parent, transfers=draw(transfers(held)), salt=salt)
         blocks.append(parent)
     return blocks
 

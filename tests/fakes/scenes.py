@@ -15,7 +15,9 @@ KRILL, CUSD = (bytes.fromhex(a.address[2:]) for a in EVM.tracked_assets[1:3])
 PEOPLE = [bytes([n]) * 20 for n in (1, 2, 3)]
 ZERO = bytes(20)
 WHALE = 10**38  # the lowest amount of KRILL that whale_transfer keeps
-COINS = 300 * 10**8  # what a block of the UTXO chain mints; 100 * 10**8 make a whale
+# Minted by block 0 of the UTXO chain, where no rule says how much; 100 * 10**8 make a whale.
+HOARD = 10_000 * 10**8
+COINS = 50 * 10**8  # what every other block mints
 
 
 def branch(chain, length, parent=None, salt="") -> list[FakeBlock]:
@@ -44,15 +46,18 @@ def _moved(parent: FakeBlock | None, salt: str) -> FakeBlock:
 
 
 def _spent(parent: FakeBlock | None, salt: str) -> FakeBlock:
+    """Return a block whose transaction hands the hoard on, with what the block before minted."""
     height = 0 if parent is None else parent.height + 1
     coinbase_id = f"{salt}coinbase{height}".encode().ljust(32, b".")
     address = b"\x00" + PEOPLE[height % 3]
-    transactions = [Spend((), ((address, COINS), (None, 0)), coinbase_id)]
+    minted = HOARD if parent is None else COINS
+    transactions = [Spend((), ((address, minted), (None, 0)), coinbase_id)]
     if parent is not None:
-        minted = parent.transactions[0].txid
+        taken = parent.transactions
+        value = sum(tx.outputs[0][1] for tx in taken)
         txid = f"{salt}spend{height}".encode().ljust(32, b".")
-        outputs = ((address, COINS - 5), (b"\x05" + PEOPLE[0], 4))
-        transactions.append(Spend(((minted, 0),), outputs, txid))
+        outputs = ((address, value - 5), (b"\x05" + PEOPLE[0], 4))
+        transactions.append(Spend(tuple((tx.txid, 0) for tx in taken), outputs, txid))
     return block(parent, transactions=transactions, salt=salt)
 
 

@@ -1,8 +1,9 @@
 """Every data set against its case folders: ``cases/<data set>/<case>/``.
 
-In a folder ``<schema>.<table>.csv`` holds rows to load; ``window.csv`` the window, one row;
-``expect.csv`` the data set's rows, with the columns that the case is about. An empty field is NULL,
-bytes are ``0x…`` (``0x`` alone is the empty string), amounts are whole numbers of any length.
+In a folder ``<schema>.<table>.csv`` holds rows to load, also of ``serving`` tables that the data
+set reads; ``window.csv`` the window, one row; ``expect.csv`` the data set's rows, with the columns
+that the case is about. An empty field is NULL, bytes are ``0x…`` (``0x`` alone is the empty
+string), amounts are whole numbers of any length.
 """
 
 import csv
@@ -15,6 +16,7 @@ from sqlalchemy import Boolean, Date, DateTime, Double, Integer, LargeBinary, Nu
 
 from onchain_agg.metrics.dataset import Window
 from onchain_agg.metrics.registry import all_datasets
+from onchain_agg.metrics.wiring import upstream_of
 from onchain_agg.warehouse.tables import METADATA
 
 CASES = Path(__file__).parent / "cases"
@@ -69,9 +71,13 @@ def header(path):
 
 
 def load(connection, folder):
-    """Insert the case's rows of the warehouse."""
+    """Insert the case's rows of the warehouse and of the data sets that the case's one reads."""
+    tables = dict(METADATA.tables)
+    for upstream in upstream_of(all_datasets()[folder.parent.name]):
+        upstream.table.create(connection)
+        tables[upstream.table.fullname] = upstream.table
     for path in sorted(folder.glob("*.*.csv")):
-        table = METADATA.tables[path.stem]
+        table = tables[path.stem]
         # One statement a row: rows may leave different columns to their defaults.
         for record in records(path, table.c):
             connection.execute(table.insert(), record)
@@ -80,7 +86,8 @@ def load(connection, folder):
 def window(folder):
     with (folder / "window.csv").open(newline="") as file:
         (row,) = csv.DictReader(file)
-    heights = (int(row[name]) for name in ("first_height", "last_height", "from_height"))
+    # A market's window has none.
+    heights = (int(row.get(name, 0)) for name in ("first_height", "last_height", "from_height"))
     return Window(row["scope"], date.fromisoformat(row["day"]), *heights)
 
 

@@ -1,6 +1,7 @@
 """The holder data sets against the formulas, written out once more in whole numbers."""
 
-from datetime import date
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from fractions import Fraction
 
 import pytest
@@ -9,7 +10,12 @@ from hypothesis import strategies as st
 from sqlalchemy import insert, text
 
 from onchain_agg.metrics.dataset import Window
-from onchain_agg.metrics.whale import holder_distribution_daily, top_holders_daily
+from onchain_agg.metrics.market import market_price_daily
+from onchain_agg.metrics.whale import (
+    holder_distribution_daily,
+    top_holders_daily,
+    whale_cohort_daily,
+)
 from onchain_agg.warehouse.tables import ops, state
 
 pytestmark = pytest.mark.data
@@ -37,6 +43,9 @@ BALANCES = st.lists(
     min_size=1,
     max_size=120,
 )
+# Prices whose thresholds are no whole number of the smallest unit, and far away ones.
+PRICES = st.one_of(st.sampled_from([0.3, 7.0, 1e-9, 12345.678901234567]), st.floats(1e-12, 1e12))
+MEASURES = ("holders", "supply", "net_flow", "movers")
 
 
 @given(balances=BALANCES, later=st.integers(0, 10**9))
@@ -86,15 +95,83 @@ def test_a_thousand_holders_are_kept_and_of_equal_ones_the_lowest_addresses(conn
     assert sum(row["balance"] for row in rows) == 5 * 999 + 6
 
 
+@given(balances=BALANCES, flows=st.lists(st.integers(-(10**9), 10**9), max_size=150), price=PRICES)
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_every_cohort_follows_its_definition(prices, balances, flows, price):
+    """Addresses without a balance come after those with one."""
+    with prices.begin_nested() as savepoint:
+        hold(prices, balances)
+        flow(prices, flows, price)
+        found = prices.execute(whale_cohort_daily.rows(WINDOW)).mappings().all()
+        savepoint.rollback()
+
+    expected = cohorts(balances, flows, Fraction(repr(price)))
+    assert {
+        (row["band_kind"], row["band"]): tuple(row[name] for name in MEASURES) for row in found
+    } == expected
+
+
+def flow(connection, flows, price):
+    """Change the addresses 1, 2, … by *flows* on `DAY`, and price the token."""
+    rows = [
+        {"asset_id": 1, "day": DAY, "address": address(n), "delta": delta, "debits": 1}
+        for n, delta in enumerate(flows, 1)
+    ]
+    if rows:
+        connection.execute(insert(state.BALANCE_DELTA), rows)
+    values = {"day": DAY, "asset": "TKN", "close_usd": price, "basis": "usd"}
+    connection.execute(
+        insert(market_price_daily.TABLE),
+        {**values, "priced_at": datetime(2022, 3, 1, tzinfo=UTC)},
+    )
+
+
+def cohorts(balances, flows, price):
+    """Return the measures of each band, one balance after the other."""
+    total = sum(balances)
+    worth = {
+        "native": lambda held: Fraction(held, 10**6),
+        "usd": lambda held: Fraction(held, 10**6) * price,
+        "supply": lambda held: Fraction(held, total),
+    }
+    powers = {"native": range(-3, 7), "usd": range(8), "supply": range(-10, -2)}
+    found = {}
+    for kind, of in worth.items():
+        names = {f"{Decimal(10) ** p:f}": Fraction(10) ** p for p in powers[kind]}
+        lowest = f"under_{next(iter(names))}"
+        sums = {name: [0] * len(MEASURES) for name in ("0", lowest, *names)}
+        for place, held in enumerate(balances + [0] * (len(flows) - len(balances))):
+            reached = [name for name, least in names.items() if of(held) >= least]
+            name = (reached or [lowest])[-1] if held else "0"
+            delta = flows[place] if place < len(flows) else 0
+            parts = (held > 0, held, delta, delta != 0)
+            sums[name] = [a + b for a, b in zip(sums[name], parts, strict=True)]
+        found |= {(kind, name): tuple(measures) for name, measures in sums.items()}
+    return found
+
+
+@pytest.fixture
+def prices(connection):
+    """Return the connection, with the table that prices are read from."""
+    market_price_daily.TABLE.create(connection)
+    return connection
+
+
+def address(place):
+    return place.to_bytes(20, "big")
+
+
 def hold(connection, balances, *, later=0):
     """Give the holders at addresses 1, 2, … their balances at the end of `DAY`."""
     connection.execute(text("TRUNCATE ops.asset, state.balance, state.balance_delta"))
     connection.execute(insert(ops.ASSET), TOKEN)
-    holders = [place.to_bytes(20, "big") for place in range(1, len(balances) + 1)]
+    holders = [address(place) for place in range(1, len(balances) + 1)]
     # At the tip an address whose balance is zero has no row.
     tip = [
-        {"asset_id": 1, "address": address, "balance": amount - later}
-        for address, amount in zip(holders, balances, strict=True)
+        {"asset_id": 1, "address": holder, "balance": amount - later}
+        for holder, amount in zip(holders, balances, strict=True)
         if amount != later
     ]
     if tip:
@@ -103,8 +180,8 @@ def hold(connection, balances, *, later=0):
         connection.execute(
             insert(state.BALANCE_DELTA),
             [
-                {"asset_id": 1, "day": NEXT, "address": address, "delta": -later}
-                for address in holders
+                {"asset_id": 1, "day": NEXT, "address": holder, "delta": -later, "debits": 0}
+                for holder in holders
             ],
         )
 

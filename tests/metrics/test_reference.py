@@ -91,6 +91,20 @@ def test_the_supply_grows_by_the_issuance_from_the_first_spendable_block(bitcoin
     assert first["hash_rate_ths"] == pytest.approx(19 * 2**32 / 86_400 / 10**12, rel=1e-15)
 
 
+def test_bitcoins_holders_are_as_many_as_published_and_hold_the_supply(bitcoin, real_data):
+    published = published_days(real_data)
+
+    for day, known in published.items():
+        with bitcoin.connect() as connection:
+            window = chain_window(connection, "bitcoin", day)
+            row = connection.execute(holder_distribution_daily.rows(window)).mappings().one()
+            supply = network_day(connection, day)["supply"]
+        assert (row["holders"], row["supply"]) == (known["addresses_with_balance"], supply)
+        # Among 19 addresses the top 10 % are one, which has the 50 coins of one block.
+        if day == date(2009, 1, 9):
+            assert row["top_10pct_share"] == 1 / 19
+
+
 @pytest.mark.usefixtures("genesis")
 def test_ethers_genesis_allocation_is_as_concentrated_as_published(computed):
     (row,) = computed(holder_distribution_daily.DATASET, GENESIS)

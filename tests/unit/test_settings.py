@@ -9,7 +9,13 @@ import pytest
 
 from onchain_agg.chains import Asset
 from onchain_agg.errors import ConfigError, SourceError
-from onchain_agg.settings import Settings, extra_assets, load_settings, warehouse_url
+from onchain_agg.settings import (
+    Settings,
+    extra_assets,
+    load_settings,
+    sources_folder,
+    warehouse_url,
+)
 from onchain_agg.warehouse.engine import engine_for
 
 _HEADER = "chain,address,symbol,decimals,start_block,whale_threshold\n"
@@ -219,3 +225,21 @@ def test_an_unreachable_server_is_one_line_without_the_password():
     assert message.endswith("Start the server or correct warehouse_url.")
     assert "secret" not in message
     assert "\n" not in message
+
+
+def test_the_folder_of_sources_is_none_unless_it_is_set(no_airflow, tmp_path):
+    assert sources_folder(no_airflow) is None
+    environ = {**no_airflow, "ONCHAIN_AGG_SOURCES_FOLDER": str(tmp_path)}
+    assert sources_folder(environ) == tmp_path
+
+
+def test_a_folder_of_sources_that_is_none_is_refused(no_airflow, tmp_path):
+    path = str(tmp_path / "missing")
+
+    with pytest.raises(ConfigError) as error:
+        sources_folder({**no_airflow, "ONCHAIN_AGG_SOURCES_FOLDER": path})
+
+    assert str(error.value) == (
+        f"Option [onchain_agg] sources_folder is {path!r}, which is not a folder. Correct the path,"
+        " in airflow.cfg or as ONCHAIN_AGG_SOURCES_FOLDER, or remove the option."
+    )

@@ -65,11 +65,15 @@ class UtxoChain(Chain):
     Attributes:
         magic: Four bytes before each block in the node's block files.
         genesis_hash: Hash of block 0 as explorers print it.
+        subsidy: What the first blocks may mint, smallest unit.
+        halving_blocks: Blocks after which the subsidy is halved, again and again.
         undo_blocks: Blocks that can be undone; a deeper fork rebuilds the state.
     """
 
     magic: bytes
     genesis_hash: str
+    subsidy: int
+    halving_blocks: int
     pubkey_prefix: int
     script_prefix: int
     bech32_hrp: str

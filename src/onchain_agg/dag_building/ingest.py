@@ -3,7 +3,7 @@
 from airflow.sdk import DAG, Param
 
 from onchain_agg.chains import Chain, all_chains
-from onchain_agg.dag_building.defaults import defaults
+from onchain_agg.dag_building.defaults import ingest_dag
 from onchain_agg.operators.ingest import FINAL_HEIGHT, apply_blocks, load_blocks, plan_blocks
 from onchain_agg.operators.waking import blocks_of
 
@@ -13,28 +13,22 @@ _READERS = 4
 
 def ingest_dags() -> dict[str, DAG]:
     """Return the ingest DAG of every chain, by id."""
-    dags = (ingest_dag(chain) for chain in all_chains().values())
+    dags = (chain_dag(chain) for chain in all_chains().values())
     return {dag.dag_id: dag for dag in dags}
 
 
-def ingest_dag(chain: Chain) -> DAG:
-    """Return the DAG that follows *chain*, or loads the range in its parameters.
-
-    It is created paused: nobody has a node for every chain. Without its connection it skips.
-    """
-    with DAG(
-        dag_id=f"ingest_{chain.name}",
-        schedule="* * * * *",
-        catchup=False,
-        max_active_runs=1,
-        is_paused_upon_creation=True,
-        default_args=defaults("ingest_worker"),
+def chain_dag(chain: Chain) -> DAG:
+    """Return the DAG that follows *chain*, or loads the range in its parameters."""
+    with ingest_dag(
+        f"ingest_{chain.name}",
+        "* * * * *",
+        _PAGE.format(chain=chain.name, connection=chain.conn_id),
+        "ingest_worker",
         tags=["ingest", chain.name],
         params={
             "first": _height("First block to load; empty: from where the warehouse began."),
             "last": _height("Last block to load; empty: the node's newest."),
         },
-        doc_md=_PAGE.format(chain=chain.name, connection=chain.conn_id),
     ) as dag:
         plan = plan_blocks(chain.name)
         load = load_blocks.override(max_active_tis_per_dag=_READERS).partial(chain=chain.name)

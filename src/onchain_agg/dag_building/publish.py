@@ -1,17 +1,18 @@
-"""One DAG a data set: woken by the chains that it covers."""
+"""One DAG a data set: woken by whatever it reads."""
 
 import sys
 from functools import reduce
 from operator import or_
 
-from airflow.sdk import DAG, PartitionedAssetTimetable
+from airflow.sdk import DAG, Asset, PartitionedAssetTimetable
 
 from onchain_agg.chains import all_chains
 from onchain_agg.dag_building.defaults import defaults
 from onchain_agg.metrics.dataset import DataSet
 from onchain_agg.metrics.registry import all_datasets
+from onchain_agg.metrics.wiring import fact_inputs, reads_blocks, upstream_of
 from onchain_agg.operators.publish import publish
-from onchain_agg.operators.waking import blocks_of
+from onchain_agg.operators.waking import blocks_of, facts_of, rows_of, turn_of
 
 
 def metric_dags() -> dict[str, DAG]:
@@ -22,10 +23,9 @@ def metric_dags() -> dict[str, DAG]:
 
 def metric_dag(dataset: DataSet) -> DAG:
     """Return the DAG that publishes the dirty days of *dataset*."""
-    chains = [chain for chain in all_chains().values() if dataset.covers(chain)]
     with DAG(
         dag_id=dataset.name,
-        schedule=PartitionedAssetTimetable(assets=reduce(or_, map(blocks_of, chains))),
+        schedule=PartitionedAssetTimetable(assets=reduce(or_, _woken_by(dataset))),
         catchup=False,
         max_active_runs=1,
         is_paused_upon_creation=False,
@@ -33,5 +33,17 @@ def metric_dag(dataset: DataSet) -> DAG:
         tags=["data set", dataset.family],
         doc_md=sys.modules[dataset.rows.__module__].__doc__,
     ) as dag:
-        publish(dataset.name)
+        publish.override(outlets=[rows_of(dataset.name)])(dataset.name)
     return dag
+
+
+def _woken_by(dataset: DataSet) -> list[Asset]:
+    """Return the assets of what *dataset* reads, and that of its turn.
+
+    What reads other data sets alone waits for them: blocks would wake it too early.
+    """
+    covered = [chain for chain in all_chains().values() if dataset.covers(chain)]
+    blocks = [blocks_of(chain) for chain in covered if reads_blocks(dataset)]
+    facts = [facts_of(one.name) for one in fact_inputs(dataset)]
+    rows = [rows_of(one.name) for one in upstream_of(dataset)]
+    return [*blocks, *facts, *rows, turn_of(dataset.name)]

@@ -1,58 +1,27 @@
 """The DAGs of upkeep: what no event woke, and interim versions that nobody asks for any more."""
 
-from airflow.sdk import DAG, XComArg
+from airflow.sdk import DAG
 
-from onchain_agg.chains import all_chains
-from onchain_agg.dag_building.defaults import defaults
-from onchain_agg.operators.publish import sweep_dirty, thin_history, waking_task
-from onchain_agg.operators.waking import blocks_of, wake_data_sets
+from onchain_agg.dag_building.defaults import upkeep_dag
+from onchain_agg.metrics.registry import all_datasets
+from onchain_agg.operators.publish import sweep_dirty, thin_history
+from onchain_agg.operators.waking import turn_of
 
 
 def sweep_dags() -> dict[str, DAG]:
     """Return the DAGs of upkeep, by id."""
-    with DAG(
-        dag_id="sweep",
-        schedule="*/10 * * * *",
-        catchup=False,
-        max_active_runs=1,
-        is_paused_upon_creation=False,
-        default_args=defaults(),
-        tags=["upkeep"],
-        doc_md=_PAGE,
-    ) as dag:
-        sweep_dirty(list(all_chains())) >> waking_tasks()
-    return {dag.dag_id: dag, "thin_history": _thinning_dag()}
-
-
-def _thinning_dag() -> DAG:
-    with DAG(
-        dag_id="thin_history",
-        schedule="@daily",
-        catchup=False,
-        max_active_runs=1,
-        is_paused_upon_creation=False,
-        default_args=defaults(),
-        tags=["upkeep"],
-        doc_md=_THINNING_PAGE,
-    ) as dag:
+    names = list(all_datasets())
+    with upkeep_dag("sweep", "*/10 * * * *", _PAGE) as sweeping:
+        sweep_dirty.override(outlets=[turn_of(name) for name in names])(names)
+    with upkeep_dag("thin_history", "@daily", _THINNING_PAGE) as thinning:
         thin_history()
-    return dag
-
-
-def waking_tasks() -> list[XComArg]:
-    """Return one task a chain that wakes its data sets, in the DAG that is being built."""
-    return [
-        wake_data_sets.override(task_id=waking_task(chain.name), outlets=[blocks_of(chain)])(
-            chain.name
-        )
-        for chain in all_chains().values()
-    ]
+    return {dag.dag_id: dag for dag in (sweeping, thinning)}
 
 
 _PAGE = """\
 Every 10 minutes, compares the definitions of assets and data sets with those that the warehouse
-was computed from, marks what they changed, and wakes the data sets of every chain that still has
-dirty days. It runs whether or not the chains are ingested.
+was computed from, marks what they changed, and wakes every data set that still has dirty days. It
+runs whether or not the chains are ingested.
 """
 
 _THINNING_PAGE = """\

@@ -16,10 +16,11 @@ from onchain_agg.local.follow import Watch, follow
 from onchain_agg.local.inputs import Input, sample_inputs
 from onchain_agg.local.progress import Snapshot, bars, snapshot
 from onchain_agg.local.rest import AirflowApi
+from onchain_agg.local.sample_market import import_sample_market
 from onchain_agg.local.workers import Worker, redis_programs, serving
 from onchain_agg.metrics.definitions import sync
 from onchain_agg.routing.workload_file import configured_workloads
-from onchain_agg.settings import Settings, extra_assets, warehouse_url
+from onchain_agg.settings import Settings, archive_of, extra_assets, warehouse_url
 from onchain_agg.warehouse.engine import engine_for
 from onchain_agg.warehouse.ingest import MAX_RANGES
 from onchain_agg.warehouse.schema import migrate
@@ -61,6 +62,8 @@ def run_job(settings: Settings, given: Input | None, dags: Path, console: Consol
     with ExitStack() as stack:
         inputs = (given,) if given else stack.enter_context(sample_inputs(settings.home))
         engine = stack.enter_context(prepared_warehouse(settings))
+        if given is None:
+            import_sample_market(engine)
         site = Site(
             home=settings.home / "airflow", dags=dags, port=processes.free_port(), quick=True
         )
@@ -84,7 +87,7 @@ def prepared_warehouse(settings: Settings) -> Iterator[Engine]:
     engine = engine_for(warehouse_url(settings))
     try:
         migrate(engine)
-        sync(engine, extra_assets(settings))
+        sync(engine, extra_assets(settings), archive=archive_of(settings))
         yield engine
     finally:
         engine.dispose()

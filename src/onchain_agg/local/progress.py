@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from sqlalchemy import Engine, func, select
 
+from onchain_agg.metrics.due import is_due
 from onchain_agg.warehouse.tables.chain import BLOCK
 from onchain_agg.warehouse.tables.ops import DIRTY, WINDOW
 
@@ -22,7 +23,8 @@ class Snapshot:
     Attributes:
         blocks: Blocks in ``chain.block`` of the chains that are read.
         windows: When each window's rows last changed, by the publish clock.
-        dirty: Days that wait to be computed, over all data sets.
+        dirty: Days that wait to be computed, over all data sets; not those of data sets that wait
+            for a chain's open day to end.
     """
 
     blocks: int
@@ -37,7 +39,8 @@ class Snapshot:
 def snapshot(engine: Engine, chains: Sequence[str]) -> Snapshot:
     """Return the warehouse as it is now, counting the blocks of *chains*."""
     window = WINDOW.c
-    days = select(DIRTY.c.dataset, DIRTY.c.scope, DIRTY.c.day).distinct().subquery()
+    dirty = select(DIRTY.c.dataset, DIRTY.c.scope, DIRTY.c.day)
+    days = dirty.where(is_due()).distinct().subquery()
     with engine.connect() as connection:
         blocks = connection.execute(
             select(func.count()).select_from(BLOCK).where(BLOCK.c.chain.in_(chains))
@@ -46,8 +49,8 @@ def snapshot(engine: Engine, chains: Sequence[str]) -> Snapshot:
             select(window.dataset, window.scope, window.day, window.changed_at)
         )
         windows = {(row.dataset, row.scope, row.day): row.changed_at for row in rows}
-        dirty = connection.execute(select(func.count()).select_from(days)).scalar_one()
-    return Snapshot(blocks, windows, dirty)
+        waiting = connection.execute(select(func.count()).select_from(days)).scalar_one()
+    return Snapshot(blocks, windows, waiting)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ The one way to a served row, whoever asks: a DAG, the command line, a notebook o
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -89,7 +89,7 @@ def compute(
         dirty.clear(connection, work.claim, work.nothing_to_do)
     done: list[Published] = []
     for day in work.days:
-        with _retryable(dataset), readable(engine, dataset.reads, scope, day, archive):
+        with _retryable(dataset), _readable(engine, dataset, scope, day, archive):
             done.append(_publish(engine, dataset, scope, day, work, clock))
         if progress is not None:
             progress(done[-1])
@@ -147,6 +147,17 @@ def backfill(
                 .values(inputs={})
             )
         return dirty.mark(connection, dataset.name, scope, days)
+
+
+def _readable(
+    engine: Engine, dataset: DataSet, scope: str, day: date, archive: DayStore | None
+) -> AbstractContextManager[None]:
+    """Return the context in which every fact that a window reads is in its table.
+
+    A data set that reaches all later days reads the facts of its own day, and older ones as state.
+    """
+    first = day if dataset.reach.days is None else dataset.reach.first_day(day)
+    return readable(engine, dataset.reads, scope, day, archive, first_day=first)
 
 
 @contextmanager

@@ -139,6 +139,8 @@ class DataSet:
         chain_families: Kinds of chain it is computed for; none unless the scope is a chain.
         reads: The tables that its query reads: facts, state, and the tables of other data sets.
         reach: What a changed day affects, and so how far back the query may look.
+        same_day: Those of `reads` of which the query looks at the window's own day only: a change
+            of another day computes nothing again, whatever the reach.
         grain: What one row stands for.
         at_close: Whether a day is computed only when it is over: for queries that scan everything.
         invariants: What must hold of the rows before they are published.
@@ -162,6 +164,7 @@ class DataSet:
     rows: Callable[[Window], Select[Any]]
     highlights: tuple[str, ...]
     derived: tuple[Label[Any], ...] = ()
+    same_day: tuple[Table, ...] = ()
     at_close: bool = False
     invariants: tuple[Invariant, ...] = ()
 

@@ -20,18 +20,25 @@ from onchain_agg.metrics.todo import applied_days, days_of
 from onchain_agg.metrics.wiring import Reader, readers_of
 from onchain_agg.warehouse import dirty, versions
 from onchain_agg.warehouse.apply import tip_of
-from onchain_agg.warehouse.archive import refuse_archived
 from onchain_agg.warehouse.locks import lock_chain, lock_definitions
+from onchain_agg.warehouse.parquet_store import ParquetStore
+from onchain_agg.warehouse.rebuild.replacing import add_balances, has_left
 from onchain_agg.warehouse.state_balance import Span, change_balances, forget_balances
 from onchain_agg.warehouse.tables.chain import BLOCK
 from onchain_agg.warehouse.tables.ops import ADDRESS_FORMAT, ASSET, DATASET, DIRTY, READER
+from onchain_agg.warehouse.tokens import quarantined
 
 ExtraAssets = Mapping[str, Iterable[Asset]]
 
 _BEGINNING = date(1970, 1, 1)
 
 
-def sync(engine: Engine, extra_assets: ExtraAssets | None = None) -> list[str]:
+def sync(
+    engine: Engine,
+    extra_assets: ExtraAssets | None = None,
+    *,
+    archive: ParquetStore | None = None,
+) -> list[str]:
     """Make ``ops``, ``serving`` and ``history`` follow the definitions; return what changed.
 
     A new asset gets its balances from the facts; a data set that is new or computes something
@@ -40,9 +47,11 @@ def sync(engine: Engine, extra_assets: ExtraAssets | None = None) -> list[str]:
     Args:
         engine: A migrated warehouse.
         extra_assets: Assets by chain name that a deployment adds to those of the chain files.
+        archive: Where a new asset's transfers are read on days that left the fact tables.
 
     Raises:
-        ConfigError: Two definitions of one asset, or an address that is none.
+        ConfigError: Two definitions of one asset, an address that is none, or a new asset of a
+            chain with days in an archive that was not given.
     """
     changes: list[str] = []
     with engine.begin() as connection:
@@ -52,7 +61,8 @@ def sync(engine: Engine, extra_assets: ExtraAssets | None = None) -> list[str]:
             if isinstance(chain, UtxoChain):
                 _sync_format(connection, chain)
             extra = (extra_assets or {}).get(chain.name, ())
-            changes += _sync_assets(connection, chain, [*chain.tracked_assets, *extra])
+            assets = [*chain.tracked_assets, *extra]
+            changes += _sync_assets(connection, chain, assets, archive)
         # Last, because readers of a view wait from when it is made anew until the commit.
         for dataset in all_datasets().values():
             changes += _sync_dataset(connection, dataset)
@@ -123,13 +133,15 @@ def _sync_format(connection: Connection, chain: UtxoChain) -> None:
         )
 
 
-def _sync_assets(connection: Connection, chain: Chain, assets: list[Asset]) -> list[str]:
+def _sync_assets(
+    connection: Connection, chain: Chain, assets: list[Asset], archive: ParquetStore | None
+) -> list[str]:
     wanted = _by_address(chain, assets)
+    changes = _without_quarantined(connection, chain, wanted)
     stored = {
         row.address: row
         for row in connection.execute(select(ASSET).where(ASSET.c.chain == chain.name))
     }
-    changes: list[str] = []
     dirty_from: list[int] = []
     for address, asset in wanted.items():
         values = _values(asset)
@@ -140,7 +152,7 @@ def _sync_assets(connection: Connection, chain: Chain, assets: list[Asset]) -> l
             lock_chain(connection, chain.name)
         asset_id = _upsert(connection, chain, address, values)
         if row is None or not row.tracked:
-            _add_balances(connection, chain, asset_id)
+            _add_balances(connection, chain, asset_id, archive)
         # A first block that moved changes what is complete between the old place and the new.
         dirty_from.append(min(asset.start_block, row.start_block if row else asset.start_block))
         changes.append(f"asset {asset.symbol} of {chain.name}: {'edited' if row else 'new'}")
@@ -156,6 +168,20 @@ def _sync_assets(connection: Connection, chain: Chain, assets: list[Asset]) -> l
     if dirty_from:
         _mark_readers(connection, chain, min(dirty_from))
     return changes
+
+
+def _without_quarantined(
+    connection: Connection, chain: Chain, wanted: dict[bytes, Asset]
+) -> list[str]:
+    """Take the tokens in quarantine out of *wanted*; return what each is and why it is there."""
+    told: list[str] = []
+    for address, token in quarantined(connection, chain.name).items():
+        asset = wanted.pop(address, None)
+        if asset is not None:
+            told.append(
+                f"asset {asset.symbol} of {chain.name}: in quarantine, not tracked: {token.reason}"
+            )
+    return told
 
 
 def _by_address(chain: Chain, assets: list[Asset]) -> dict[bytes, Asset]:
@@ -202,10 +228,13 @@ def _upsert(
     return asset_id
 
 
-def _add_balances(connection: Connection, chain: Chain, asset_id: int) -> None:
+def _add_balances(
+    connection: Connection, chain: Chain, asset_id: int, archive: ParquetStore | None
+) -> None:
     tip = tip_of(connection, chain.name)
-    if tip is not None:
-        refuse_archived(connection, chain.name, "A new asset's balance")
+    if tip is not None and has_left(connection, chain):
+        add_balances(connection, chain, archive, asset_id)
+    elif tip is not None:
         days = applied_days(connection, chain.name, _BEGINNING)
         span = Span(chain.name, tip.from_height, tip.height, days[0], days[-1], 1)
         change_balances(connection, span, utxo=isinstance(chain, UtxoChain), asset_id=asset_id)

@@ -117,10 +117,12 @@ def inputs_of(connection: Connection, dataset: DataSet, window: Window) -> dict[
     if recorded := _inputs(dataset):
         first = dataset.reach.first_day(window.day)
         rows = _recorded(recorded, window.scope, first, window.day)
+        same_day = [one.name for one in recorded if one.same_day]
+        counts = or_(rows.c.day == window.day, rows.c.input.not_in(same_day))
         line = rows.c.input + rows.c.scope + cast(rows.c.day, Text) + rows.c.mark
         key = (rows.c.input, rows.c.scope, rows.c.day)
-        digest = func.md5(func.string_agg(aggregate_order_by(line, *key), literal(",")))
-        inputs["recorded"] = connection.scalar(select(digest))
+        digest = func.md5(func.string_agg(line, aggregate_order_by(literal(","), *key)))
+        inputs["recorded"] = connection.scalar(select(digest).where(counts))
     return inputs
 
 

@@ -28,10 +28,12 @@ class Input:
     Attributes:
         name: The fact table with its schema, or ``serving.<data set>``.
         same_scope: Whether only the reader's own scope of it counts.
+        same_day: Whether only the window's own day of it counts.
     """
 
     name: str
     same_scope: bool
+    same_day: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,14 +70,20 @@ def fact_inputs(dataset: DataSet) -> tuple[Input, ...]:
             kinds[table] = "chain"
         elif is_fact(table):
             kinds[table] = "venue" if is_by_venue(table) else "global"
-    return tuple(Input(t.fullname, _same(dataset, kind)) for t, kind in kinds.items())
+    return tuple(
+        Input(t.fullname, _same(dataset, kind), t in dataset.same_day) for t, kind in kinds.items()
+    )
 
 
 @cache
 def served_inputs(dataset: DataSet) -> tuple[Input, ...]:
     """Return the other data sets that *dataset* reads."""
     return tuple(
-        Input(published_as(upstream.name), _same(dataset, upstream.scope))
+        Input(
+            published_as(upstream.name),
+            _same(dataset, upstream.scope),
+            upstream.table in dataset.same_day,
+        )
         for upstream in upstream_of(dataset)
     )
 

@@ -13,7 +13,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from onchain_agg.chains import chain_named
 from onchain_agg.hooks import hook_for
 from onchain_agg.operators.session import warehouse
-from onchain_agg.operators.waking import wake_on
+from onchain_agg.operators.waking import blocks_of, wake
 
 FINAL_HEIGHT = "final_height"
 
@@ -81,5 +81,7 @@ def apply_blocks(chain: str, final_height: int) -> dict[str, Any]:
             f"{chain} is applied up to block {applied.height}, {applied.waiting} blocks wait "
             "above a gap; no day changed."
         )
-    wake_on(get_current_context()["outlet_events"], definition, max(applied.days))
+    context = get_current_context()
+    newest = {chain: max(applied.days)}
+    wake(context["task"], context["outlet_events"], blocks_of(definition), newest)
     return {"height": applied.height, "waiting": applied.waiting, "days": len(applied.days)}

@@ -9,7 +9,7 @@ from onchain_agg.errors import ConfigError
 from onchain_agg.hooks import hook_for
 from onchain_agg.operators.mapped import placed_partial
 from onchain_agg.operators.session import warehouse
-from onchain_agg.operators.waking import outlets_with, wake_or_not
+from onchain_agg.operators.waking import blocks_of, outlets_with, wake
 from onchain_agg.routing.placement import route
 
 if TYPE_CHECKING:
@@ -86,13 +86,14 @@ class IngestBlocksOperator(BaseOperator):
             source = hook_for(chain, self.conn_id).source(chain)
             loaded = _load_missing(engine, chain, source, first, last)
             applied = apply_blocks(engine, chain, final_height=source.final_height())
-        wake_or_not(self, context["outlet_events"], chain, max(applied.days, default=None))
+        newest = {chain.name: max(applied.days)} if applied.days else {}
+        wake(self, context["outlet_events"], blocks_of(chain), newest)
         return {"loaded": loaded, "height": applied.height, "days": len(applied.days)}
 
 
 def _placed(*, chain: str, **chosen: Any) -> dict[str, Any]:
     """Return the arguments of BaseOperator; what is *chosen* wins over those of the queue."""
-    outlets = outlets_with(chain_named(chain), chosen.pop("outlets", None))
+    outlets = outlets_with(blocks_of(chain_named(chain)), chosen.pop("outlets", None))
     return route("ingest_worker", **chosen, outlets=outlets)
 
 

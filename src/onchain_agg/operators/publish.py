@@ -1,6 +1,7 @@
 """The tasks that bring data sets up to date, for any DAG."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
@@ -9,19 +10,45 @@ from airflow.sdk import get_current_context, task
 from onchain_agg.chains import chain_named
 from onchain_agg.errors import ConfigError, OnchainAggError, SourceError
 from onchain_agg.operators.session import warehouse
-from onchain_agg.operators.waking import woken_scope
+from onchain_agg.operators.waking import rows_of, turn_of, wake, woken_scope
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from onchain_agg.metrics.compute import Published
     from onchain_agg.metrics.dataset import DataSet
+
+# As `warehouse.tables.market.GLOBAL`, which needs SQLAlchemy.
+_GLOBAL = "global"
+
+
+@dataclass
+class Outcome:
+    """What publishing some scopes of a data set did.
+
+    Attributes:
+        scopes: Windows published and rows changed, by scope.
+        newest: The newest day whose rows changed, by scope; none where no row did.
+    """
+
+    scopes: dict[str, dict[str, int]] = field(default_factory=dict)
+    newest: dict[str, date] = field(default_factory=dict)
+
+    def add(self, scope: str, windows: "Sequence[Published]") -> None:
+        """Take in what publishing *scope* returned."""
+        changed = [window for window in windows if window.changed]
+        rows = sum(window.changed for window in changed)
+        self.scopes[scope] = {"windows": len(windows), "changed": rows}
+        if changed:
+            self.newest[scope] = max(window.day for window in changed)
 
 
 @task
 def publish(dataset: str) -> dict[str, dict[str, int]]:
     """Publish the dirty days of *dataset* on every scope, the scope that woke the run first.
 
-    A scope that fails does not keep the others from being published.
+    A scope that fails does not keep the others from being published. What reads the data set wakes
+    where rows changed and the task's outlets name its rows.
 
     Returns:
         Windows published and rows changed, by scope; empty where nothing was due.
@@ -30,24 +57,39 @@ def publish(dataset: str) -> dict[str, dict[str, int]]:
         AirflowFailException: A scope failed in a way that no retry can heal; names every one.
         SourceError: A scope failed, and a retry may help.
     """
-    run = get_current_context()["dag_run"]
+    context = get_current_context()
+    run = context["dag_run"]
     with warehouse() as engine:
         scopes = due_scopes(engine, dataset, run.partition_key)
-        return publish_scopes(engine, dataset, scopes, refresh_of(run.run_type))
+        outcome = publish_scopes(engine, dataset, scopes, refresh_of(run.run_type))
+    wake(context["task"], context["outlet_events"], rows_of(dataset), outcome.newest)
+    return outcome.scopes
 
 
-@task.branch
-def sweep_dirty(chains: Sequence[str]) -> list[str]:
-    """Synchronise the definitions and return the waking tasks of *chains* that are still dirty."""
+@task
+def sweep_dirty(datasets: Sequence[str]) -> dict[str, list[str]]:
+    """Synchronise the definitions and wake each of *datasets* that has work to do.
+
+    The outlets are the turns of *datasets*.
+
+    Returns:
+        The scopes with dirty days that can be computed now, by data set.
+    """
     # The libraries of a computation are not needed to read a DAG file.
-    from onchain_agg.metrics.compute import dirty_scopes  # noqa: PLC0415
-    from onchain_agg.metrics.definitions import sync  # noqa: PLC0415 - as above
-    from onchain_agg.settings import extra_assets, load_settings  # noqa: PLC0415 - as above
+    from onchain_agg.metrics.definitions import sync  # noqa: PLC0415
+    from onchain_agg.metrics.due import scopes_due  # noqa: PLC0415 - as above
+    from onchain_agg.settings import (  # noqa: PLC0415 - as above
+        archive_of,
+        extra_assets,
+        load_settings,
+    )
 
+    settings = load_settings()
     with warehouse() as engine:
-        sync(engine, extra_assets(load_settings()))
-        dirty = {scope for _, scope in dirty_scopes(engine)}
-    return [waking_task(chain) for chain in chains if chain in dirty]
+        sync(engine, extra_assets(settings), archive=archive_of(settings))
+        due = scopes_due(engine)
+    _give_turns({name: due.get(name, []) for name in datasets})
+    return due
 
 
 @task
@@ -59,47 +101,54 @@ def thin_history() -> int:
         return thin(engine)
 
 
-@task.branch
-def mark_dirty() -> list[str]:
-    """Mark the days ``params.from`` to ``params.to`` dirty and return the chain's waking task.
+@task
+def mark_dirty(datasets: Sequence[str]) -> int:
+    """Mark the days ``params.from`` to ``params.to`` dirty and return how many there are.
+
+    Wakes ``params.dataset``; the outlets are the turns of *datasets*.
 
     Raises:
         AirflowFailException: The days are in the wrong order, or the data set is not computed for
-            the chain.
+            ``params.scope``.
     """
     from onchain_agg.metrics.compute import backfill  # noqa: PLC0415 - as above
+    from onchain_agg.metrics.registry import dataset_named  # noqa: PLC0415 - as above
+    from onchain_agg.metrics.scopes import check_scope  # noqa: PLC0415 - as above
 
     params = get_current_context()["params"]
-    chain = chain_named(params["chain"])
+    scope = params["scope"]
     first, last = date.fromisoformat(params["from"]), date.fromisoformat(params["to"])
     with warehouse() as engine:
-        dataset = dataset_on(params["dataset"], chain.name)
+        dataset = dataset_named(params["dataset"])
+        with engine.connect() as connection:
+            check_scope(connection, dataset, scope)
         if first > last:
             raise ConfigError(f"The days {first} to {last} are in the wrong order. Swap them.")
-        backfill(engine, dataset, chain.name, first, last, force=True)
-    return [waking_task(chain.name)]
+        marked = backfill(engine, dataset, scope, first, last, force=True)
+    _give_turns({name: [scope] if name == dataset.name and marked else [] for name in datasets})
+    return marked
 
 
-def waking_task(chain: str) -> str:
-    """Return the id of the task that wakes the data sets of *chain*."""
-    return f"wake_{chain}"
+def dataset_on(dataset: str, scope: str) -> "DataSet":
+    """Return the data set of that name, which may be computed for *scope*.
 
-
-def dataset_on(dataset: str, chain: str) -> "DataSet":
-    """Return the data set of that name, which is computed for *chain*.
+    No database is asked, so any venue will do.
 
     Raises:
         UnknownNameError: No such data set or chain.
-        ConfigError: The data set is not computed for the chain.
+        ConfigError: The data set is not computed for the scope.
     """
     from onchain_agg.metrics.registry import dataset_named  # noqa: PLC0415 - as above
 
-    definition, scope = dataset_named(dataset), chain_named(chain)
-    if not definition.covers(scope):
-        raise ConfigError(
-            f"{definition.name} is not computed for {scope.name}. Choose a chain of the kind "
-            f"{' or '.join(definition.chain_families)}."
-        )
+    definition = dataset_named(dataset)
+    cure = ""
+    if definition.scope == "chain":
+        if not definition.covers(chain_named(scope)):
+            cure = f"Choose a chain of the kind {' or '.join(definition.chain_families)}."
+    elif (definition.scope == "global") != (scope == _GLOBAL):
+        cure = f"Give {_GLOBAL!r}." if definition.scope == "global" else "Give a venue's name."
+    if cure:
+        raise ConfigError(f"{definition.name} is not computed for {scope}. {cure}")
     return definition
 
 
@@ -112,8 +161,8 @@ def due_scopes(engine: "Engine", dataset: str, partition_key: str | None) -> lis
 
 def publish_scopes(
     engine: "Engine", dataset: str, scopes: Sequence[str], refresh: timedelta
-) -> dict[str, dict[str, int]]:
-    """Publish *dataset* on each of *scopes*; return windows published and rows changed by scope.
+) -> Outcome:
+    """Publish *dataset* on each of *scopes* and return what that did.
 
     A scope that fails does not keep the others from being published.
 
@@ -123,20 +172,20 @@ def publish_scopes(
     """
     from onchain_agg.metrics.compute import compute  # noqa: PLC0415 - as above
     from onchain_agg.metrics.registry import dataset_named  # noqa: PLC0415 - as above
+    from onchain_agg.settings import archive_of, load_settings  # noqa: PLC0415 - as above
 
     definition = dataset_named(dataset)
-    published: dict[str, dict[str, int]] = {}
+    outcome = Outcome()
     failures: list[OnchainAggError] = []
+    archive = archive_of(load_settings())
     for scope in scopes:
         try:
-            windows = compute(engine, definition, scope, refresh=refresh)
+            windows = compute(engine, definition, scope, refresh=refresh, archive=archive)
+            outcome.add(scope, windows)
         except OnchainAggError as error:
             failures.append(error)
-        else:
-            changed = sum(window.changed for window in windows)
-            published[scope] = {"windows": len(windows), "changed": changed}
     _raise_together(failures)
-    return published
+    return outcome
 
 
 def refresh_of(run_type: str) -> timedelta:
@@ -145,6 +194,18 @@ def refresh_of(run_type: str) -> timedelta:
 
     # Who starts a run by hand asks for the open day as it is now.
     return timedelta(minutes=0 if run_type == "manual" else load_settings().refresh_minutes)
+
+
+def _give_turns(due: dict[str, list[str]]) -> None:
+    """Let the running task's success wake each data set that is *due* somewhere.
+
+    One key will do: a run publishes every scope that is dirty.
+    """
+    context = get_current_context()
+    day = context["dag_run"].run_after.date()
+    for name, scopes in due.items():
+        newest = dict.fromkeys(scopes[:1], day)
+        wake(context["task"], context["outlet_events"], turn_of(name), newest)
 
 
 def _ordered(dirty: Sequence[tuple[str, str]], first: str | None) -> list[str]:

@@ -7,7 +7,7 @@ from airflow.sdk import BaseOperator
 from onchain_agg.chains import chain_named
 from onchain_agg.operators.mapped import placed_partial
 from onchain_agg.operators.session import warehouse
-from onchain_agg.operators.waking import outlets_with, wake_or_not
+from onchain_agg.operators.waking import blocks_of, outlets_with, wake
 from onchain_agg.routing.placement import route
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from onchain_agg.chains import EvmChain, UtxoChain
+    from onchain_agg.warehouse.apply import Applied
 
 _SIZE = "memory"
 _CHECKPOINT = "onchain_agg.rebuild"
@@ -60,30 +61,49 @@ class RebuildOperator(BaseOperator):
         """Return the height applied to, the blocks that wait, and the windows to publish again.
 
         Raises:
-            AirflowFailException: Some of the facts are archived, so the state cannot be rebuilt.
+            AirflowFailException: Some of the facts are archived, and there is no archive to read.
             AirflowRescheduleException: The node goes away; the task goes on elsewhere.
         """
         # A DAG file is read without the libraries of a running task.
         from onchain_agg.routing.interruption import times_cleared  # noqa: PLC0415
         from onchain_agg.routing.spot import spot_safe  # noqa: PLC0415
-        from onchain_agg.warehouse.apply import apply_blocks, tip_of  # noqa: PLC0415
+        from onchain_agg.warehouse.apply import tip_of  # noqa: PLC0415
 
         chain, store = chain_named(self.chain), context["task_state_store"]
         with spot_safe(), warehouse() as engine:
-            final_height = _forget_state(engine, chain, store, times_cleared(context))
-            applied = apply_blocks(engine, chain, final_height=final_height)
+            applied = _build_state(engine, chain, store, times_cleared(context))
             marked = _mark_windows(engine, chain)
             with engine.connect() as connection:
                 tip = tip_of(connection, chain.name)
             store.delete(_CHECKPOINT)
-        wake_or_not(self, context["outlet_events"], chain, None if tip is None else tip.day)
+        newest = {} if tip is None else {chain.name: tip.day}
+        wake(self, context["outlet_events"], blocks_of(chain), newest)
         return {"height": applied.height, "waiting": applied.waiting, "windows": marked}
 
 
 def _placed(*, chain: str, size: str, **chosen: Any) -> dict[str, Any]:
     """Return the arguments of BaseOperator; what is *chosen* wins over those of the size."""
-    outlets = outlets_with(chain_named(chain), chosen.pop("outlets", None))
+    outlets = outlets_with(blocks_of(chain_named(chain)), chosen.pop("outlets", None))
     return route(size, **chosen, outlets=outlets)
+
+
+def _build_state(
+    engine: "Engine", chain: "EvmChain | UtxoChain", store: Any, cleared: list[int]
+) -> "Applied":
+    """Build the state again: from the archive where facts left, which ends in one transaction."""
+    from onchain_agg.settings import archive_of, load_settings  # noqa: PLC0415 - as above
+    from onchain_agg.warehouse.apply import apply_blocks  # noqa: PLC0415 - as above
+    from onchain_agg.warehouse.rebuild.replacing import (  # noqa: PLC0415 - as above
+        has_left,
+        rebuild_all,
+    )
+
+    with engine.connect() as connection:
+        is_archived = has_left(connection, chain)
+    if is_archived:
+        rebuild_all(engine, chain, archive_of(load_settings()))
+        return apply_blocks(engine, chain, final_height=-1)
+    return apply_blocks(engine, chain, final_height=_forget_state(engine, chain, store, cleared))
 
 
 def _forget_state(

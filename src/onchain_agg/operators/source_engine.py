@@ -5,56 +5,25 @@ A server's own time limit ends nothing where the server, or a proxy before it, s
 
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from threading import Timer
-from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Engine, NullPool, create_engine, event
 from sqlalchemy.engine import URL
 
 from onchain_agg.settings import configured_warehouse
+from onchain_agg.sources import sql_engine
 
 # Longer than the client waits for a look, whose message says more than a lost connection's.
 _CUT_S = 95.0
-_CONNECT_S = 10
 _SILENCE_S = 60
-_LIBPQ = MappingProxyType(
-    {
-        "connect_timeout": _CONNECT_S,
-        # A host that vanished is noticed after a minute.
-        "keepalives": 1,
-        "keepalives_idle": 30,
-        "keepalives_interval": 10,
-        "keepalives_count": 3,
-        "tcp_user_timeout": _SILENCE_S * 1000,
-    }
-)
-_MYSQL = MappingProxyType(
-    {
-        "connect_timeout": _CONNECT_S,
-        "read_timeout": _SILENCE_S,
-        "write_timeout": _SILENCE_S,
-    }
-)
-# By SQLAlchemy's names of the drivers; another driver may refuse an option that it does not know.
-_LIMITS: Mapping[str, Mapping[str, int]] = MappingProxyType(
-    {
-        "psycopg": _LIBPQ,
-        "psycopg2": _LIBPQ,
-        "mysqldb": _MYSQL,
-        "pymysql": _MYSQL,
-        "mariadbconnector": _MYSQL,
-        "mysqlconnector": MappingProxyType({"connection_timeout": _CONNECT_S}),
-        "pymssql": MappingProxyType({"login_timeout": _CONNECT_S, "timeout": _SILENCE_S}),
-    }
-)
 
 
 def limits_of(url: URL) -> dict[str, int]:
     """Return the options that keep the driver of *url* from waiting for ever; none if unknown."""
-    return dict(_LIMITS.get(url.get_driver_name(), {}))
+    return sql_engine.limits_of(url, _SILENCE_S)
 
 
 @contextmanager
@@ -74,7 +43,7 @@ def opened(url: URL | None) -> Iterator[Engine]:
             return
         # Looks are minutes apart, so no connection is kept.
         engine = create_engine(url, poolclass=NullPool, connect_args=limits_of(url))
-        if limits_of(url).keys() == _LIBPQ.keys():
+        if "keepalives" in limits_of(url):
             # Before SQLAlchemy's own listener, which asks the server for its version.
             event.listen(engine, "connect", watch, insert=True)
         try:

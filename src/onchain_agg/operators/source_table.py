@@ -37,7 +37,7 @@ class LedgerWindow(TypedDict):
     """A published window of a data set; ``final`` asks for one that will not change any more."""
 
     dataset: str
-    chain: str
+    scope: str
     day: str | date
     final: NotRequired[bool]
 
@@ -171,7 +171,7 @@ class SourceTableReadySensor(BaseSensorOperator):
             _check_window(self.window)
             where = {
                 "dataset": self.window["dataset"],
-                "scope": self.window["chain"],
+                "scope": self.window["scope"],
                 "day": _plain("day", self.window["day"]),
                 **({"status": "final"} if self.window.get("final") else {}),
             }
@@ -205,16 +205,16 @@ class SourceTableReadySensor(BaseSensorOperator):
 
 
 def _check_window(window: LedgerWindow) -> None:
-    missing = {"dataset", "chain", "day"} - {*window}
-    unknown = {*window} - {"dataset", "chain", "day", "final"}
+    missing = {"dataset", "scope", "day"} - {*window}
+    unknown = {*window} - {"dataset", "scope", "day", "final"}
     if missing or unknown:
         raise ConfigError(
-            f"window has the keys {', '.join(window)}. Give dataset, chain and day, and final "
+            f"window has the keys {', '.join(window)}. Give dataset, scope and day, and final "
             "where it must be."
         )
     if not isinstance(window.get("final", False), bool):
         raise ConfigError(f"window has final {window['final']!r}. Give True or False.")
-    names = (window["dataset"], window["chain"])
+    names = (window["dataset"], window["scope"])
     # A template's name is looked up once it is rendered.
     if not any("{" in name for name in map(str, names)):
         dataset_on(*names)

@@ -1,17 +1,26 @@
-"""The sample that ships with the package: two small chains, recorded from real nodes.
+"""The sample that ships with the package: two small chains, recorded from real nodes, and a market.
 
 `block_dir` holds the block file of a Bitcoin-family chain; `running_replay` serves the answers of
 an EVM node; `expected` is what both nodes said about the outcome. Both chains cover eight days
-from 2026-03-01. ``scripts/record_sample.py`` in the repository made all of it.
+from 2026-03-01. ``scripts/record_sample.py`` in the repository made all of it. `market_file` tells
+made-up trades of their assets on these days, and facts about the assets, from
+``scripts/sample_market.py``.
 """
 
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-__all__ = ["block_dir", "expected", "genesis_alloc", "recording_file", "running_replay"]
+__all__ = [
+    "block_dir",
+    "expected",
+    "genesis_alloc",
+    "market_file",
+    "recording_file",
+    "running_replay",
+]
 
 _HERE = Path(__file__).parent
 
@@ -24,6 +33,11 @@ def block_dir() -> Path:
 def recording_file() -> Path:
     """Return the compressed answers of chain ``anvil``'s node; `replay.load` reads them."""
     return _HERE / "anvil" / "recording.jsonl.xz"
+
+
+def market_file(fact: Literal["trades", "assets"]) -> Path:
+    """Return the CSV file of the venue ``sample``'s trades, or of facts about the assets."""
+    return _HERE / "market" / f"{fact}.csv"
 
 
 def genesis_alloc() -> dict[bytes, int]:

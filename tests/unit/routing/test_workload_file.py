@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from onchain_agg.durations import duration
 from onchain_agg.errors import ConfigError, UnknownNameError
 from onchain_agg.routing.placement import placed, route
 from onchain_agg.routing.workload_file import PACKAGED, configured_workloads, load_workloads
-from onchain_agg.routing.workloads import duration
 
 
 @pytest.fixture

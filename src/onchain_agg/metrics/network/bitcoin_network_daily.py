@@ -50,13 +50,15 @@ from sqlalchemy import (
     true,
 )
 
-from onchain_agg.metrics import balances
+from onchain_agg.metrics import balance_gates, balances, bitcoin_gates
 from onchain_agg.metrics.dataset import ALL_LATER, SERVING, DataSet, Window
 from onchain_agg.warehouse.tables.chain import BLOCK, UTXO_OUTPUT
 from onchain_agg.warehouse.tables.state import (
     CREATED_OUTPUT_DAILY,
     SPENT_OUTPUT,
     SPENT_OUTPUT_DAILY,
+    SPENT_OUTPUT_MONTHLY,
+    UTXO,
 )
 from onchain_agg.warehouse.types import BIG, DAY, NAME
 
@@ -111,7 +113,7 @@ def rows(window: Window) -> Select[Any]:
             cast(fee.fees_total / func.nullif(block.transactions, 0), Double).label("fee_mean"),
             fee.fee_median,
             (minted - fee.fees_total).label("issuance"),
-            _supply(window).label("supply"),
+            balance_gates.unspent(window).label("supply"),
             _hash_rate(window).label("hash_rate_ths"),
         )
         .select_from(blocks.join(fees, true()).join(transfers, true()))
@@ -224,17 +226,6 @@ def _addresses_with_balance(window: Window) -> ColumnElement[Any]:
     return case((select(assets.c.asset_id).exists(), count))
 
 
-def _supply(window: Window) -> ColumnElement[Any]:
-    created, spent = CREATED_OUTPUT_DAILY.c, SPENT_OUTPUT_DAILY.c
-    inflow = select(func.coalesce(func.sum(created.value), 0)).where(
-        created.chain == window.scope, created.day <= window.day
-    )
-    outflow = select(func.coalesce(func.sum(spent.value), 0)).where(
-        spent.chain == window.scope, spent.spend_day <= window.day
-    )
-    return inflow.scalar_subquery() - outflow.scalar_subquery()
-
-
 def _hash_rate(window: Window) -> ScalarSelect[Any]:
     """Return the hash rate; blocks of one target are one division, so no rounding adds up."""
     by_target = (
@@ -267,10 +258,19 @@ DATASET = DataSet(
     table=TABLE,
     family="network",
     chain_families=("utxo",),
-    reads=(*balances.READS, UTXO_OUTPUT, SPENT_OUTPUT, CREATED_OUTPUT_DAILY, SPENT_OUTPUT_DAILY),
+    reads=(
+        *balances.READS,
+        UTXO_OUTPUT,
+        UTXO,
+        SPENT_OUTPUT,
+        CREATED_OUTPUT_DAILY,
+        SPENT_OUTPUT_DAILY,
+        SPENT_OUTPUT_MONTHLY,
+    ),
     reach=ALL_LATER,
     grain="day",
     workload="default",
     rows=rows,
+    invariants=(bitcoin_gates.COINBASE, bitcoin_gates.GROWTH, bitcoin_gates.UTXO_SET),
     highlights=("transactions", "active_addresses", "supply"),
 )

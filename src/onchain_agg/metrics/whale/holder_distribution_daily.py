@@ -1,4 +1,4 @@
-"""How concentrated each tracked asset of an EVM chain is among its holders, each UTC day.
+"""How concentrated each tracked asset of a chain is among its holders, each UTC day.
 
 A holder is an address with a balance above zero after the day's last block. With *n* holders of
 balances *x*, and *S* their sum:
@@ -21,15 +21,20 @@ balances *x*, and *S* their sum:
 Sums are exact; only the last division of a ratio is a double, and it is NULL where nobody holds.
 
 An asset appears when its history is complete: every block since its first was applied; for the
-native coin, every block from 0 with traces, on chains where blocks and traces tell it all.
+native coin, every block from 0, on an EVM chain with traces and where blocks and traces tell it
+all. A day is computed when it is over.
 Known gaps: a token that moves balances without a Transfer event (rebase, fee on transfer) is
-counted by its transfers; ``addresses_below_zero`` says when that cannot be right. Addresses are not
-people: exchanges, pools, bridges and ``0x…dead`` count as holders. The zero address does not.
+counted by its transfers; ``addresses_below_zero`` says when that cannot be right, and only a token
+that is marked ``noncompliant`` is published with one. Outputs of a UTXO chain whose script has no
+address (bare multisig, P2PK of a malformed key) are in nobody's balance: ``supply`` here is less
+than what is unspent by their value. Addresses are not people: exchanges, pools, bridges and
+``0x…dead`` count as holders. The zero address of a token does not.
 Edge cases: a covered asset that nobody holds is a row of zeros with NULL ratios; an asset with
-fewer holders than k has ``top_k_share`` 1; on an open day the figures are those so far.
+fewer holders than k has ``top_k_share`` 1.
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import (
@@ -43,15 +48,20 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    and_,
     cast,
+    false,
     func,
     literal,
+    not_,
+    or_,
     select,
 )
 from sqlalchemy.dialects.postgresql import array
 
-from onchain_agg.metrics import balances
-from onchain_agg.metrics.dataset import ALL_LATER, SERVING, DataSet, Window
+from onchain_agg.chains import UtxoChain, chain_named
+from onchain_agg.metrics import balance_gates, balances
+from onchain_agg.metrics.dataset import ALL_LATER, SERVING, DataSet, Invariant, Window
 from onchain_agg.metrics.rendering import asset_text
 from onchain_agg.warehouse.types import BIG, DAY, NAME
 
@@ -282,15 +292,64 @@ def _or_zero(column: ColumnElement[Any]) -> ColumnElement[Any]:
     return func.coalesce(column, 0)
 
 
+def _owing(stage: Table, window: Window) -> Select[Any]:
+    stored = balance_gates.stored_balances(window).c
+    return (
+        select(stage.c.asset, stage.c.symbol, stage.c.addresses_below_zero)
+        .where(stage.c.asset == stored.asset, not_(stored.noncompliant))
+        .where(stage.c.addresses_below_zero > 0)
+    )
+
+
+def _differing_supply(stage: Table, window: Window) -> Select[Any]:
+    stored = balance_gates.stored_balances(window).c
+    supply, debtors = stage.c.supply, stage.c.addresses_below_zero
+    wrong = or_(
+        and_(debtors == 0, supply != stored.balances),
+        and_(debtors > 0, supply <= stored.balances),
+    )
+    columns = (stage.c.asset, stage.c.symbol, supply, stored.balances)
+    return select(*columns).where(stage.c.asset == stored.asset, wrong)
+
+
+def _more_than_unspent(stage: Table, window: Window) -> Select[Any]:
+    unspent = balance_gates.unspent(window)
+    query = select(stage.c.asset, stage.c.symbol, stage.c.supply, unspent.label("unspent"))
+    is_utxo = isinstance(chain_named(window.scope), UtxoChain)
+    return query.where(stage.c.supply > unspent if is_utxo else false())
+
+
+def _broken_bands(stage: Table, window: Window) -> Select[Any]:
+    """Return the rows in which a band, the difference of two thresholds, is below nothing.
+
+    The lowest band is what is left of the total, so that bands add up to it is the same.
+    """
+    del window
+    below = [
+        stage.c[higher] > stage.c[lower]
+        for total in ("holders", "supply")
+        for names in (_UNITS, [f"1_in_{part}" for part in _PARTS])
+        for lower, higher in pairwise([total, *(f"{total}_ge_{name}" for name in names)])
+    ]
+    return select(stage.c.asset, stage.c.symbol, stage.c.holders, stage.c.supply).where(or_(*below))
+
+
 DATASET = DataSet(
     name="holder_distribution_daily",
     table=TABLE,
     family="whale",
-    chain_families=("evm",),
+    chain_families=("evm", "utxo"),
     reads=balances.READS,
     reach=ALL_LATER,
+    at_close=True,
     grain="day",
     workload="whale_worker",
     rows=rows,
+    invariants=(
+        Invariant(balance_gates.NO_DEBT, _owing),
+        Invariant(balance_gates.SUM, _differing_supply),
+        Invariant("supply <= what is unspent", _more_than_unspent),
+        Invariant("bands add up to holders and supply", _broken_bands),
+    ),
     highlights=("holders", "symbol", "gini"),
 )

@@ -1,4 +1,4 @@
-"""The largest holders of each tracked asset of an EVM chain, at the end of each UTC day.
+"""The largest holders of each tracked asset of a chain, at the end of each UTC day.
 
 The 1,000 largest balances are kept; of equal balances at the end of the list the lower address is.
 Readers' view adds the rank: a holder's place by balance, largest first, equal ones by address. A
@@ -9,11 +9,14 @@ overtakes a hundred others would change a hundred ranks, and one coin minted a t
 with ranks (whether the rank is in the key or beside it), all 1,000 with shares.
 
 An address is whoever the chain says: exchanges, bridges, pools and burn addresses such as
-``0x…dead`` are holders like any other. The zero address never is: what it receives is burned.
+``0x…dead`` are holders like any other. A token's zero address never is: what it receives is burned.
+On a UTXO chain a holder's balance is the sum of its unspent outputs; P2PK and P2PKH of one key are
+one address. A day is computed when it is over.
 
 Known gaps: a token that moves balances without a Transfer event (rebase, fee on transfer) is
 counted by its transfers. An asset is left out while its history is not complete, as
-``holder_distribution_daily`` says. On an open day balances are those so far.
+``holder_distribution_daily`` says. Outputs without an address (bare multisig) are in nobody's
+balance.
 Edge cases: fewer than 1,000 holders give fewer rows; none give no row.
 """
 
@@ -35,7 +38,12 @@ TABLE = Table(
     Column("chain", NAME, primary_key=True, comment="Name of the chain."),
     Column("day", DAY, primary_key=True, comment="UTC day; balances after its last block."),
     Column("asset", NAME, primary_key=True, comment="0x… of the token, or native."),
-    Column("address", NAME, primary_key=True, comment="The holder, 0x… in lower case."),
+    Column(
+        "address",
+        NAME,
+        primary_key=True,
+        comment="The holder, as wallets show it; 0x… in lower case.",
+    ),
     Column("balance", UINT256, nullable=False, comment="In the asset's smallest unit."),
 )
 
@@ -73,9 +81,10 @@ DATASET = DataSet(
     name="top_holders_daily",
     table=TABLE,
     family="whale",
-    chain_families=("evm",),
+    chain_families=("evm", "utxo"),
     reads=balances.READS,
     reach=ALL_LATER,
+    at_close=True,
     grain="day",
     workload="whale_worker",
     rows=rows,

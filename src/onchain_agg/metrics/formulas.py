@@ -1,0 +1,63 @@
+"""Formulas that several data sets share, as SQL expressions.
+
+Every one returns a double, and NULL where a value is missing or the denominator is zero: a ratio
+is never infinite, and a missing value never counts as 0. Exact amounts become doubles here, in
+the last step.
+"""
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Double, case, cast, func
+
+Expression = ColumnElement[Any]
+
+
+def ratio(numerator: Expression, denominator: Expression) -> ColumnElement[float]:
+    """Return *numerator* / *denominator*; NULL where the denominator is zero."""
+    return _double(numerator) / func.nullif(_double(denominator), 0, type_=Double)
+
+
+def change(now: Expression, before: Expression) -> ColumnElement[float]:
+    """Return by which fraction of *before* the value grew: 0.05 for five per cent."""
+    return ratio(now, before) - 1
+
+
+def log_return(now: Expression, before: Expression) -> ColumnElement[float]:
+    """Return ln(now / before); NULL where that is not above zero."""
+    quotient = ratio(now, before)
+    # The logarithm of zero is an error, which a NULL is not.
+    return func.ln(case((quotient > 0, quotient)), type_=Double)
+
+
+def market_cap(supply: Expression, price_usd: Expression) -> ColumnElement[float]:
+    """Return what all units are worth, US dollar; *supply* in whole units (Coin Metrics)."""
+    return _double(supply) * _double(price_usd)
+
+
+def mvrv(market_cap_usd: Expression, realized_cap_usd: Expression) -> ColumnElement[float]:
+    """Return market cap / realised cap (Coin Metrics CapMVRVCur)."""
+    return ratio(market_cap_usd, realized_cap_usd)
+
+
+def nupl(market_cap_usd: Expression, realized_cap_usd: Expression) -> ColumnElement[float]:
+    """Return net unrealised profit and loss as a fraction of the market cap: 1 - 1 / MVRV."""
+    return ratio(_double(market_cap_usd) - _double(realized_cap_usd), market_cap_usd)
+
+
+def mvrv_z(
+    market_cap_usd: Expression, realized_cap_usd: Expression, deviation: Expression
+) -> ColumnElement[float]:
+    """Return MVRV-Z (Glassnode).
+
+    *deviation* is the market cap's standard deviation with ddof 0 over every day since the first.
+    """
+    return ratio(_double(market_cap_usd) - _double(realized_cap_usd), deviation)
+
+
+def nvt(market_cap_usd: Expression, transfer_value_usd: Expression) -> ColumnElement[float]:
+    """Return market cap / value transferred, of one day or a mean of days (NVTAdj, NVTAdj90)."""
+    return ratio(market_cap_usd, transfer_value_usd)
+
+
+def _double(value: Expression) -> ColumnElement[float]:
+    return cast(value, Double)

@@ -1,0 +1,1 @@
+"""Data sets about what is traded: prices, returns, premiums, funding."""

@@ -1,0 +1,51 @@
+"""Candles of one UTC hour, of every market of a venue.
+
+Folded from `market_ohlcv_1m`, exact: first open, highest high, lowest low, last close; volumes and
+numbers of trades are sums, NULL where one of the minutes does not tell; ``vwap`` = quote volume /
+volume. A market without a minute of the day gets the venue's own candles of an hour instead.
+``from_candle`` is true where the venue's candles, of either span, are in it.
+
+Known gaps: an hour whose trades were read in part only is as incomplete as they are.
+Edge cases: an hour without a trade has no row, and neither has a venue's candle without volume.
+"""
+
+from typing import Any
+
+from sqlalchemy import Select, select, union_all
+
+from onchain_agg.metrics.candles import (
+    WHOLE_CANDLES,
+    begin_of,
+    candle_table,
+    folded,
+    open_at,
+    told_by_venue,
+)
+from onchain_agg.metrics.dataset import SAME_DAY, DataSet, Window
+from onchain_agg.metrics.market import market_ohlcv_1m
+from onchain_agg.warehouse.tables.market import CANDLE
+
+TABLE = candle_table("market_ohlcv_1h_v1", open_at("hour"))
+
+
+def rows(window: Window) -> Select[Any]:
+    """Return the venue's candles of the day's hours."""
+    minutes = market_ohlcv_1m.TABLE
+    hours = folded(window, minutes, begin_of("hour", minutes.c.open_at).label("open_at"))
+    told = told_by_venue(window, "1h", (CANDLE.c.open_at,), minutes)
+    return select(*union_all(hours, told).subquery("candle").c)
+
+
+DATASET = DataSet(
+    name="market_ohlcv_1h",
+    table=TABLE,
+    family="market",
+    scope="venue",
+    reads=(market_ohlcv_1m.TABLE, CANDLE),
+    reach=SAME_DAY,
+    invariants=(WHOLE_CANDLES,),
+    grain="hour",
+    workload="market_worker",
+    rows=rows,
+    highlights=("quote_volume", "market", "close"),
+)

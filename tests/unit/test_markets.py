@@ -1,0 +1,39 @@
+"""Every venue's file says what its exchange can be asked for."""
+
+import re
+
+import pytest
+
+from onchain_agg.errors import UnknownNameError
+from onchain_agg.markets import all_venues, venue_named
+from onchain_agg.sources.market import ExchangeAccess, open_exchange
+
+_SPOT, _PERPETUAL = r"[A-Z]+/[A-Z]+", r"[A-Z]+/[A-Z]+:[A-Z]+"
+
+
+def test_the_venues_are_those_of_the_files():
+    assert list(all_venues()) == ["binance", "bithumb", "coinbase", "kraken", "upbit"]
+    assert [venue.name for venue in all_venues().values()] == list(all_venues())
+
+
+@pytest.mark.parametrize("venue", all_venues().values(), ids=lambda venue: venue.name)
+def test_an_exchange_offers_what_is_pulled_from_it(venue):
+    exchange = open_exchange(ExchangeAccess(exchange=venue.exchange))
+
+    assert venue.conn_id == f"onchain_{venue.name}"
+    assert exchange.has["fetchTrades"] is True
+    assert exchange.has["fetchOHLCV"] is True
+    assert not venue.funding or exchange.has["fetchFundingRateHistory"] is True
+    assert all(re.fullmatch(_SPOT, name) for name in venue.trades)
+    assert all(re.fullmatch(_SPOT, name) for name, _ in venue.candles)
+    assert all(re.fullmatch(_PERPETUAL, name) for name in venue.funding)
+
+
+def test_an_unknown_venue_is_told_with_the_nearest():
+    with pytest.raises(UnknownNameError) as caught:
+        venue_named("binanse")
+
+    assert str(caught.value) == (
+        "No venue is named 'binanse'. Did you mean 'binance'? Defined: binance, bithumb, coinbase, "
+        "kraken, upbit."
+    )
