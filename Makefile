@@ -91,6 +91,9 @@ reference: $(READY)  ## Write the pages of docs/reference anew
 	@$(BIN)/onchain-agg check --rules > docs/reference/integrity-rules.md
 	@$(BIN)/onchain-agg datasets > docs/reference/data-sets.md
 
+bench-metrics: $(READY)  ## Speed of metrics, reads and the heavy path, and how cost grows; takes 25 minutes
+	@$(BIN)/python -m benchmarks rebuild day_step serving_reads cost_growth
+
 docs:  ## List the documents
 	@ls README.md ARCHITECTURE.md CONTRIBUTING.md CHANGELOG.md docs/how-to/*.md docs/reference/*.md docs/adr/*.md
 

@@ -23,14 +23,15 @@ WITH_TARGETS = (
     "policy",
     "integrity",
 )
-CLOSER_LOOKS = ("evm_fetch", "bitcoin_parse", "load", "routing")
+METRICS = ("rebuild", "day_step", "serving_reads")
+CLOSER_LOOKS = ("evm_fetch", "bitcoin_parse", "load", "routing", "cost_growth")
 _NEED_ANVIL = ("evm_events", "evm_fetch")
 
 
 def main() -> None:
     """Run what was asked for; a missed target is a line of the report, not a failure."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    known = (*WITH_TARGETS, *CLOSER_LOOKS)
+    known = (*WITH_TARGETS, *METRICS, *CLOSER_LOOKS)
     parser.add_argument("name", nargs="*", help=f"one of {', '.join(known)}")
     names = parser.parse_args().name or WITH_TARGETS
     if unknown := [name for name in names if name not in known]:

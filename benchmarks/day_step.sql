@@ -1,4 +1,4 @@
--- Made state and facts for benchmarks/day_step.py. Binds: newest, matrix_days, evm, utxo.
+-- Made state and facts for benchmarks/day_step.py. Binds: newest, matrix_days, holders, evm, utxo.
 -- Each statement ends with a semicolon at the end of a line.
 UPDATE ops.asset SET tracked = false, start_block = 0
 WHERE chain IN (:evm, :utxo) AND address <> '' AND symbol <> 'USDC';
@@ -22,11 +22,11 @@ INSERT INTO state.tip (chain, from_height, height, block_hash, day, final_height
 SELECT DISTINCT ON (chain) chain, 0, height, block_hash, day, height, 0 FROM chain.block
 ORDER BY chain, height DESC;
 
--- A million holders of one token, a million of the coin.
+-- Holders of one token, as many of the coin.
 INSERT INTO state.balance (asset_id, address, balance)
 SELECT asset_id, CASE WHEN chain = :utxo THEN CAST('\x00' AS bytea) ELSE '' END
     || substring(sha256(CAST('h' || n AS bytea)) FOR 20), trunc(1e15 / (1 + n)) + 1
-FROM ops.asset, generate_series(0, 999999) n
+FROM ops.asset, generate_series(0, CAST(:holders AS int) - 1) n
 WHERE (chain = :evm AND symbol = 'USDC') OR (chain = :utxo AND address = '');
 
 -- Each day 30,000 transfers of the token, 50,000 outputs made and 40,000 spent.
@@ -53,7 +53,7 @@ INSERT INTO state.utxo (chain, txid, vout, value, address, created_height, creat
 SELECT :utxo, sha256(CAST('u' || n AS bytea)), 0, 1000000 + n,
     CAST('\x00' AS bytea) || substring(sha256(CAST('h' || n AS bytea)) FOR 20), 0,
     CAST(:newest AS date) - (n % CAST(:matrix_days AS int)) * interval '1 day', false
-FROM generate_series(0, 999999) n;
+FROM generate_series(0, CAST(:holders AS int) - 1) n;
 INSERT INTO chain.utxo_output (chain, day, height, block_hash, tx_index, vout, txid, value, address,
     spendable)
 SELECT b.chain, b.day, b.height, b.block_hash, i / 3, i % 3,

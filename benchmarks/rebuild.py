@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine, select, text
 from benchmarks.measuring import Result, interleaved, median, peak_megabytes, running_server, track
 from onchain_agg.chains import chain_named
 from onchain_agg.warehouse.archiving import archive_days
+from onchain_agg.warehouse.engine import engine_for
 from onchain_agg.warehouse.parquet_store import ParquetStore
 from onchain_agg.warehouse.partitions import ensure_partitions
 from onchain_agg.warehouse.rebuild.balances import collect_changes
@@ -39,7 +40,8 @@ _FILL = text(
     "INSERT INTO chain.token_transfer (chain, day, height, block_hash, tx_index, tx_hash,"
     " log_index, item_index, standard, token, sender, recipient, token_id, amount)"
     " SELECT :chain, CAST(:day AS date), CAST(:height AS bigint), sha256(CAST('b' || :height AS"
-    " bytea)), CAST(n / 10 AS int), sha256(CAST(:height || '.' || n / 10 AS bytea)), CAST(n AS int), 0, 20, :token,"
+    " bytea)), CAST(n / 10 AS int), sha256(CAST(:height || '.' || n / 10 AS bytea)),"
+    " CAST(n AS int), 0, 20, :token,"
     # A tenth of the transfers mint, so that most holders stay above zero; 99 bits of amount.
     " CASE WHEN n % 10 = 0 THEN decode(repeat('00', 20), 'hex')"
     "  ELSE substring(sha256(CAST('h' || (n * 7919 + :height) % 1000000 AS bytea)) FOR 20) END,"
@@ -77,7 +79,7 @@ def results() -> Iterator[Result]:
         server.fresh() as engine,
         tempfile.TemporaryDirectory(prefix="oagg-") as folder,
     ):
-        _fill(engine, TRANSFERS)
+        fill(engine, TRANSFERS)
         store = ParquetStore(folder)
         archive_days(engine, store, CHAIN)
         if in_duckdb(engine, store) != in_postgresql(engine):
@@ -90,7 +92,9 @@ def results() -> Iterator[Result]:
             _ROUNDS,
         )
         heavy, light = median(found["duckdb"]), median(found["postgresql"])
-        peak = peak_megabytes(_peak, engine.url.render_as_string(hide_password=False), folder)
+        peak = peak_megabytes(
+            holders_in_duckdb, engine.url.render_as_string(hide_password=False), folder
+        )
     ratio = light.wall / heavy.wall
     yield Result(
         f"balances, top 1,000, bands and Gini from {TRANSFERS:,} transfers",
@@ -140,9 +144,8 @@ def in_postgresql(engine: Engine) -> Holders:
     )
 
 
-def _peak(url: str, folder: str) -> None:
-    from onchain_agg.warehouse.engine import engine_for  # noqa: PLC0415 - for the fresh process
-
+def holders_in_duckdb(url: str, folder: str) -> None:
+    """Do what `in_duckdb` does, in a process that knows nothing yet."""
     in_duckdb(engine_for(url), ParquetStore(folder))
 
 
@@ -154,7 +157,8 @@ def _asset(connection: Connection) -> int:
     return found
 
 
-def _fill(engine: Engine, transfers: int) -> None:
+def fill(engine: Engine, transfers: int) -> None:
+    """Make that many transfers of one token on ten final days, and one to the largest holder."""
     days = [NEWEST - timedelta(days=n) for n in reversed(range(DAYS))]
     for table in METADATA.tables.values():
         if is_partitioned(table):

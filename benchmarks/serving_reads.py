@@ -40,11 +40,11 @@ _ROUNDS = 3
 _LIMIT_MS = 5.0
 _TOKEN = "0x" + "ee" * 20
 
-_LATEST = text(
+LATEST = text(
     "SELECT * FROM serving.holder_distribution_daily WHERE chain = :chain AND asset = :asset"
     " ORDER BY day DESC LIMIT 1"
 )
-_SERIES = text(
+SERIES = text(
     "SELECT day, gini FROM serving.holder_distribution_daily WHERE chain = :chain"
     " AND asset = :asset AND day > :since ORDER BY day"
 )
@@ -77,8 +77,8 @@ class Question:
 
 
 _QUESTIONS = (
-    Question("latest day of one asset, all measures", _LATEST, "holder_distribution_daily"),
-    Question("90 days of one measure of one asset", _SERIES, "holder_distribution_daily", 90),
+    Question("latest day of one asset, all measures", LATEST, "holder_distribution_daily"),
+    Question("90 days of one measure of one asset", SERIES, "holder_distribution_daily", 90),
     Question("top 100 holders of one asset", _TOP, "top_holders_daily"),
 )
 
@@ -96,13 +96,13 @@ def _compared(engine: Engine, question: Question) -> Result:
     reads: list[float] = []
     a_day: list[float] = []
     with engine.connect() as connection:
-        rows = _rows(connection, question.read, chosen)
+        rows = rows_of(connection, question.read, chosen)
         for _ in range(_ROUNDS):
             reads += [
-                _milliseconds(lambda: _rows(connection, question.read, chosen))
+                milliseconds(lambda: rows_of(connection, question.read, chosen))
                 for _ in range(_READS)
             ]
-            a_day.append(_milliseconds(lambda: _compute(connection, question.dataset)))
+            a_day.append(milliseconds(lambda: _compute(connection, question.dataset)))
     p99, middle = statistics.quantiles(reads, n=100)[98], statistics.median(reads)
     request = statistics.median(a_day) * question.days
     times = f" ({question.days} times the day that was measured)" if question.days > 1 else ""
@@ -116,13 +116,19 @@ def _compared(engine: Engine, question: Question) -> Result:
     )
 
 
-def _milliseconds(run: Callable[[], object]) -> float:
+def milliseconds(run: Callable[[], object]) -> float:
+    """Return how long *run* took."""
     started = time.perf_counter()
     run()
     return 1000 * (time.perf_counter() - started)
 
 
-def _rows(connection: Connection, query: TextClause, chosen: random.Random) -> int:
+def rows_of(connection: Connection, query: TextClause, chosen: random.Random) -> int:
+    """Return how many rows *query* found of an asset that chance chose.
+
+    Raises:
+        RuntimeError: None: the benchmark would measure nothing.
+    """
     values = {
         "chain": CHAIN,
         "asset": f"0x{chosen.randrange(ASSETS):040x}",
@@ -146,17 +152,17 @@ def _fill(engine: Engine) -> None:
         track(connection, CHAIN, [_TOKEN])
         fill_balances(connection, [bytes.fromhex(_TOKEN[2:])], HOLDERS)
     distribution, top = map(dataset_named, ("holder_distribution_daily", "top_holders_daily"))
-    _fill_served(engine, distribution, ASSETS, DAYS, 1)
+    fill_served(engine, distribution, ASSETS, DAYS, 1)
     # A thousand assets on the newest day, one of them on every day.
-    _fill_served(engine, top, ASSETS, 1, RANKED)
-    _fill_served(engine, top, 1, DAYS, RANKED, first_day=1)
+    fill_served(engine, top, ASSETS, 1, RANKED)
+    fill_served(engine, top, 1, DAYS, RANKED, first_day=1)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         for dataset in (distribution, top):
             connection.execute(text(f"VACUUM ANALYZE serving.{dataset.table.name}"))
         connection.execute(text("VACUUM ANALYZE ops.window"))
 
 
-def _fill_served(
+def fill_served(
     engine: Engine, dataset: DataSet, assets: int, days: int, holders: int, first_day: int = 0
 ) -> None:
     """Fill the served table a year at a time, with a value in every column."""

@@ -28,7 +28,8 @@ from tests.fakes.servers_home import servers_home
 
 DAGS = Path(__file__).parents[2] / "dags"
 _PARTS = ("api-server", "scheduler", "dag-processor")
-_RUN_S = 90.0
+# Some sixty tasks of a few seconds each, on two cores that other tests may share.
+_RUN_S = 200.0
 _WAKE_S = 3.0
 _UNFINISHED = "&state=queued&state=running"
 

@@ -13,9 +13,10 @@ from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime
 
 import airflow
 from onchain_agg.chains import all_chains
+from onchain_agg.dag_building.pull import pull_dags
 from onchain_agg.markets import all_venues
 from onchain_agg.metrics.registry import all_datasets, dataset_named
-from onchain_agg.operators.waking import woken_scope
+from onchain_agg.operators.waking import facts_of, woken_scope
 from onchain_agg.provider_info import get_provider_info
 from onchain_agg.routing.workload_file import configured_workloads
 from onchain_agg.routing.workloads import KUBERNETES_QUEUE
@@ -101,6 +102,33 @@ def test_every_task_takes_what_the_table_says_of_its_queue(bag):
     assert queues["whale_transfer"] == {"whale_worker"}
     assert queues["archive"] == {"default", "ingest_worker"}
     assert queues["audit"] == {"default", "kubernetes"}
+
+
+def test_a_declared_source_has_a_dag_that_wakes_what_reads_its_facts(tmp_path, monkeypatch):
+    monkeypatch.setenv("ONCHAIN_AGG_SOURCES_FOLDER", str(tmp_path))
+    assert pull_dags() == {}
+    columns = "{source: {constant: bank}, day: day, base: base, quote: quote, rate: rate}"
+    (tmp_path / "bank.yaml").write_text(
+        f"connection: bank\ntable: rates\ntarget: fx\nwatermark: id\ncolumns: {columns}\n"
+    )
+
+    dags = pull_dags()
+
+    assert set(dags) == {"pull_bank"}
+    task = dags["pull_bank"].get_task("pull_table")
+    assert (task.queue, task.outlets) == ("market_worker", [facts_of("market.fx_rate")])
+
+
+def test_the_tasks_of_a_venue_wake_what_reads_their_facts(bag):
+    dags = [bag.dags[name] for name in ("ingest_market_binance", "ingest_market_binance_hourly")]
+
+    outlets = {
+        task.task_id: [one.name for one in task.outlets] for dag in dags for task in dag.tasks
+    }
+
+    assert outlets["trades_btc_usdt"] == ["onchain_agg.facts.market.trade"]
+    assert outlets["candles_btc_usdt_1d"] == ["onchain_agg.facts.market.candle"]
+    assert outlets["funding_btc_usdt_usdt"] == ["onchain_agg.facts.market.funding_rate"]
 
 
 def test_no_file_is_slow_to_read():

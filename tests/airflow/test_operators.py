@@ -380,11 +380,7 @@ def test_reading_a_dag_file_loads_none_of_the_work_libraries():
     ).stdout
 
     # Their addresses' spelling and masking need nothing but the standard library.
-    light = [
-        "onchain_agg.sources",
-        "onchain_agg.sources.evm_address",
-        "onchain_agg.sources.masking",
-    ]
+    light = [f"onchain_agg.sources{name}" for name in ("", ".evm_address", ".masking")]
     assert printed.splitlines()[-1] == str(light)
 
 

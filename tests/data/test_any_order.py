@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from onchain_agg.warehouse import ingest
 from onchain_agg.warehouse.apply import apply_blocks, reset_state
-from tests.fakes.branches import EVM, UTXO, forked
+from tests.fakes.branches import EVM, FEW, UTXO, forked
 from tests.fakes.chain import FakeNode
 from tests.fakes.prices import OF_FAKE_COIN, price_daily
 from tests.fakes.warehouse import bring_up_to_date, contents, publish_all, wipe
@@ -30,6 +30,7 @@ def fresh(engine, chain, blocks):
 
 
 def test_apply_fork_and_apply_the_other_branch_equals_a_fresh_build(warehouse, family):
+    @FEW
     @given(data=st.data())
     def holds(data):
         trunk, old, new = data.draw(forked(family))
@@ -47,6 +48,7 @@ def test_apply_fork_and_apply_the_other_branch_equals_a_fresh_build(warehouse, f
 
 
 def test_any_order_and_chunking_of_loads_ends_in_the_same_tables(warehouse, family):
+    @FEW
     @given(data=st.data())
     def holds(data):
         trunk, old, _ = data.draw(forked(family))
@@ -72,6 +74,7 @@ def test_any_order_and_chunking_of_loads_ends_in_the_same_tables(warehouse, fami
 
 
 def test_a_rebuild_of_the_state_ends_in_the_same_tables_and_publishes_nothing(warehouse, family):
+    @FEW
     @given(data=st.data())
     def holds(data):
         trunk, old, _ = data.draw(forked(family))

@@ -9,7 +9,7 @@ from onchain_agg.metrics.compute import backfill
 from onchain_agg.metrics.definitions import sync
 from onchain_agg.metrics.registry import all_datasets
 from onchain_agg.warehouse.apply import rebuild_state
-from tests.fakes.branches import EVM, UNTRACKED, UTXO, branch_of
+from tests.fakes.branches import EVM, FEW, UNTRACKED, UTXO, branch_of
 from tests.fakes.chain import START, STEP, FakeNode
 from tests.fakes.warehouse import bring_up_to_date, contents, wipe
 
@@ -76,6 +76,7 @@ def extra_asset(threshold):
 
 
 def test_any_order_of_corrections_ends_in_the_tables_of_a_fresh_build(warehouse, family):
+    @FEW
     @given(data=st.data(), steps=STEPS)
     def holds(data, steps):
         wipe(warehouse)

@@ -206,12 +206,16 @@ def test_an_edited_data_set_makes_all_of_its_days_dirty_and_no_other(engine, dat
         original, rows=lambda window: original.rows(window).limit(10**6)
     )
 
+    before = scalar(engine, "SELECT max(seq) FROM ops.dirty")
+
     assert sync(engine) == ["data set whale_transfer: edited"]
 
+    query = (
+        "SELECT dataset, scope, count(*) FROM ops.dirty WHERE seq > :before"
+        " GROUP BY 1, 2 ORDER BY 1, 2"
+    )
     with engine.connect() as connection:
-        found = connection.execute(
-            text("SELECT dataset, scope, count(*) FROM ops.dirty GROUP BY 1, 2 ORDER BY 1, 2")
-        ).all()
+        found = connection.execute(text(query), {"before": before}).all()
     assert [tuple(row) for row in found] == [
         ("whale_transfer", "anvil", 2),
         ("whale_transfer", "regtest", 2),
@@ -261,7 +265,8 @@ def test_a_thousand_assets_are_tracked_at_once(engine):
 
     assert again == []
     rows = {w.dataset: w.rows for w in windows}
-    assert rows["top_holders_daily"] == 1000
+    # The fourth block is on the second day; the holders of the first are counted at its close.
+    assert rows["top_holders_daily"] == 750
     assert rows["whale_transfer"] == 1
     assert scalar(engine, "SELECT sum(balance)::int FROM state.balance") == 500_500
     with engine.begin() as connection:

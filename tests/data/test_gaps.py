@@ -179,7 +179,9 @@ def test_what_has_no_definition_any_more_is_not_dirty_for_ever(warehouse):
     with warehouse.begin() as connection:
         dirty.mark(connection, "gone_daily", "anvil", [_ever()[0]])
         dirty.mark(connection, "whale_transfer", "gone_chain", [_ever()[0]])
-        connection.execute(text("INSERT INTO ops.reader VALUES ('gone_daily', 'anvil', 'blocks', 'anvil')"))
+        connection.execute(
+            text("INSERT INTO ops.reader VALUES ('gone_daily', 'anvil', 'blocks', 'anvil')")
+        )
 
     sync(warehouse)
 

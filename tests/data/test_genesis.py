@@ -28,8 +28,7 @@ def test_the_genesis_file_becomes_the_published_concentration(engine, real_data)
 
     query = text("SELECT * FROM serving.holder_distribution_daily WHERE asset = 'native'")
     top = text(
-        "SELECT sum(balance) FROM serving.top_holders_daily"
-        " WHERE asset = 'native' AND rank <= 10"
+        "SELECT sum(balance) FROM serving.top_holders_daily WHERE asset = 'native' AND rank <= 10"
     )
     with engine.connect() as connection:
         row = connection.execute(query).mappings().one()

@@ -138,8 +138,8 @@ def test_supply_is_the_sum_of_unspent_outputs_on_the_last_day(regtest):
 
 
 def test_the_market_files_are_what_their_script_writes():
-    for name, text in market_files().items():
-        assert sample.market_file(name.removesuffix(".csv")).read_text() == text
+    for name, written in market_files().items():
+        assert sample.market_file(name.removesuffix(".csv")).read_text() == written
 
 
 def test_the_samples_market_prices_its_whales(anvil):

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from onchain_agg.chains import chain_named
@@ -14,6 +15,8 @@ TOKENS = [bytes.fromhex(a.address[2:]) for a in EVM.tracked_assets if a.address]
 UNTRACKED = b"\x77" * 20
 PEOPLE = [bytes([n]) * 20 for n in (1, 2, 3)]
 ZERO = bytes(20)
+# Where an example publishes every data set several times.
+FEW = settings(max_examples=max(settings().max_examples // 3, 1))
 AMOUNTS = st.sampled_from([0, 1, 999, 10**21, 10**39, 2**255])
 
 

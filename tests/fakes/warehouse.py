@@ -51,18 +51,18 @@ def bring_up_to_date(engine: Engine, chain, node, clock=None):
 
 
 def wipe(engine: Engine) -> None:
-    """Empty every table and bring the definitions back."""
-    names = [t.fullname for t in METADATA.tables.values()]
+    """Empty every table but those of the definitions, which are brought back to what they are."""
+    kept = {"ops.dataset", "ops.reader", "ops.asset", "ops.address_format"}
+    names = [t.fullname for t in METADATA.tables.values() if t.fullname not in kept]
     with engine.begin() as connection:
-        existing = connection.scalars(
+        served = connection.scalars(
             text(
                 "SELECT schemaname||'.'||tablename FROM pg_tables"
                 " WHERE schemaname IN ('serving', 'history')"
             )
         )
-        for name in [*names, *existing]:
-            connection.execute(text(f"DELETE FROM {name}"))
-        connection.execute(text("ALTER SEQUENCE ops.asset_asset_id_seq RESTART"))
+        emptying = [f"DELETE FROM {name}" for name in [*names, *served]]
+        connection.exec_driver_sql("; ".join(emptying))
     sync(engine)
 
 

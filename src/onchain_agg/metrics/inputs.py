@@ -37,6 +37,7 @@ _ASSETS = text(
     " WHERE chain = :chain AND tracked"
 )
 
+
 def window_of(connection: Connection, dataset: DataSet, scope: str, day: date) -> Window:
     """Return the window of *day* as far as blocks were applied; empty when there are none.
 
@@ -173,6 +174,7 @@ def _inputs(dataset: DataSet) -> tuple[Input, ...]:
 def _recorded(inputs: Sequence[Input], scope: str, first: date, last: date) -> Subquery:
     """Return the days of *inputs*: input, scope, day, and a mark that changes with the contents."""
     facts, windows = FACT_DAY.c, WINDOW.c
+    of_facts = _is_one_of(inputs, scope, facts.input, facts.scope)
     served = literal(published_as(""), Text) + windows.dataset
     both = union_all(
         select(
@@ -180,7 +182,7 @@ def _recorded(inputs: Sequence[Input], scope: str, first: date, last: date) -> S
             facts.scope,
             facts.day,
             cast(facts.version, Text).label("mark"),
-        ).where(_is_one_of(inputs, scope, facts.input, facts.scope), facts.day.between(first, last)),
+        ).where(of_facts, facts.day.between(first, last)),
         select(served.label("input"), windows.scope, windows.day, windows.checksum).where(
             _is_one_of(inputs, scope, served, windows.scope), windows.day.between(first, last)
         ),

@@ -31,7 +31,7 @@ def exchanges_on(window: Window, day: date | None = None) -> CTE:
 
 
 def senders(window: Window, moved: CTE, owner: CTE) -> CTE:
-    """Return the exchange that sent each of the transfers *moved*, of those that one sent.
+    """Return the exchange that sent each of the transfers *moved*.
 
     Args:
         window: The day.
@@ -39,13 +39,14 @@ def senders(window: Window, moved: CTE, owner: CTE) -> CTE:
             ``sender``.
         owner: As `exchanges_on` returns it.
 
-    Columns: ``height``, ``kind``, ``position``, ``item``, ``exchange``.
+    Columns: ``height``, ``kind``, ``position``, ``item``, ``exchange``. NULL, or no row: none sent.
     """
     one = moved.c
     key = (one.height, one.kind, one.position, one.item)
     if isinstance(chain_named(window.scope), EvmChain):
         sent = select(*key, owner.c.entity.label("exchange"))
-        return sent.join(owner, owner.c.address == one.sender).cte("sender")
+        # Not an inner join: PostgreSQL, which expects few transfers, would compare each with each.
+        return sent.outerjoin_from(moved, owner, owner.c.address == one.sender).cte("sender")
     spent = SPENT_OUTPUT.c
     inputs = and_(
         window.of(SPENT_OUTPUT),

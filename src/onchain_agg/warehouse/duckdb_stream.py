@@ -1,12 +1,25 @@
-"""Arrow batches as a relation of DuckDB, read once and never held as a whole."""
+"""DuckDB, and Arrow batches as a relation of it, read once and never held as a whole."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 
 STREAM = "stream"
+
+
+def opened(
+    path: str = ":memory:", config: Mapping[str, Any] | None = None
+) -> duckdb.DuckDBPyConnection:
+    """Return a connection to the database at *path* that draws no progress bar: a log is no screen.
+
+    It is to be closed.
+    """
+    connection = duckdb.connect(path, config=dict(config or {}))
+    connection.execute("SET enable_progress_bar = false")
+    return connection
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from onchain_agg.errors import ConfigError, SourceError
 MIN_POSTGRES = 15  # MERGE and NULLS NOT DISTINCT
 _DRIVER = "postgresql+psycopg"
 _CONNECT_TIMEOUT_S = 10
+_STATEMENTS = 3000
 _SESSION = {
     "timezone": "UTC",
     # Above the longest rebuild of a task; ends what a lost client left running.
@@ -38,6 +39,8 @@ def engine_for(url: str) -> Engine:
     engine = create_engine(
         parsed,
         pool_pre_ping=True,
+        # Each data set has a dozen statements of its own; compiled ones are kept for the next day.
+        query_cache_size=_STATEMENTS,
         connect_args={
             "connect_timeout": _CONNECT_TIMEOUT_S,
             "application_name": "onchain-agg",

@@ -123,9 +123,9 @@ def _refuse_twins(file: Path, table: Table, checked: Path) -> None:
     if not checked.exists():
         return
     # It takes long to import, and only imports need it.
-    import duckdb  # noqa: PLC0415
+    from onchain_agg.warehouse.duckdb_stream import opened  # noqa: PLC0415
 
-    with duckdb.connect(config={"memory_limit": _MEMORY, "threads": 2}) as connection:
+    with opened(config={"memory_limit": _MEMORY, "threads": 2}) as connection:
         connection.execute(f"SET temp_directory = '{checked.parent}'")
         names = connection.from_parquet(str(checked)).columns
         key = [column.name for column in table.primary_key if column.name in names]

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 from sqlalchemy import (
     Boolean,
@@ -28,7 +27,7 @@ from sqlalchemy import (
     select,
 )
 
-from onchain_agg.warehouse.duckdb_stream import STREAM, streamed
+from onchain_agg.warehouse.duckdb_stream import STREAM, opened, streamed
 
 # Below 2**32, so that DuckDB stays within 64 bits.
 _PRIMES = (2**31 - 1, 2**32 - 5)
@@ -78,7 +77,7 @@ def fingerprint_of_query(
 
 def fingerprint_of_batches(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Fingerprint:
     """Return the fingerprint of the rows of *batches*, which have that *schema*."""
-    with duckdb.connect() as connection, streamed(connection, schema, batches):
+    with opened() as connection, streamed(connection, schema, batches):
         ((rows, first, second),) = connection.execute(_duckdb_query(schema)).fetchall()
     return Fingerprint(rows, f"{first}.{second}")
 

@@ -9,6 +9,7 @@ window, and a run that changes nothing writes nothing.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -242,14 +243,7 @@ def _stage(
     connection: Connection, table: Table, rows: Select[Any] | None, window: Mapping[str, object]
 ) -> Table:
     """Return a temporary table that holds the checked rows."""
-    # The definition's types, but no key yet: a key that comes twice deserves a better message.
-    stage = Table(
-        f"stage_{table.name}"[:63],
-        MetaData(),
-        *(Column(c.name, c.type) for c in table.columns),
-        prefixes=["TEMPORARY"],
-        postgresql_on_commit="DROP",
-    )
+    stage = _stage_of(table)
     connection.execute(CreateTable(stage))
     if rows is None:
         return stage
@@ -261,6 +255,19 @@ def _stage(
     connection.execute(text(f"ANALYZE {stage.name}"))
     _check(connection, table, stage, window)
     return stage
+
+
+@cache
+def _stage_of(table: Table) -> Table:
+    """Return the definition of a temporary table; one object, so that statements stay compiled."""
+    return Table(
+        f"stage_{table.name}"[:63],
+        MetaData(),
+        # The definition's types, but no key yet: a key that comes twice deserves a better message.
+        *(Column(c.name, c.type) for c in table.columns),
+        prefixes=["TEMPORARY"],
+        postgresql_on_commit="DROP",
+    )
 
 
 def _check(

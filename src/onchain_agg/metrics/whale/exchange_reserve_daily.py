@@ -57,6 +57,8 @@ from onchain_agg.warehouse.tables.chain import NATIVE_TRANSFER
 from onchain_agg.warehouse.tables.state import BALANCE, BALANCE_DELTA, SPENT_OUTPUT
 from onchain_agg.warehouse.types import BIG, DAY, NAME
 
+# Or PostgreSQL would look up, and add up, again for each row that uses the result.
+_ONCE = "MATERIALIZED"
 _AMOUNTS = ("reserve", "reserve_before", "netflow", "fees", "relabelled")
 
 TABLE = Table(
@@ -238,6 +240,7 @@ def _balances(window: Window, assets: CTE, labelled: CTE) -> CTE:
         )
         .select_from(assets.join(labelled, true()))
         .cte("looked_up")
+        .prefix_with(_ONCE)
         .c
     )
     return select(
@@ -255,7 +258,11 @@ def _supply(window: Window, assets: CTE) -> CTE:
     later = select(func.sum(change.delta)).where(
         change.asset_id == asset_id, change.day > window.day
     )
-    return select(asset_id, (_or_zero(at_tip) - _or_zero(later)).label("supply")).cte("supply")
+    return (
+        select(asset_id, (_or_zero(at_tip) - _or_zero(later)).label("supply"))
+        .cte("supply")
+        .prefix_with(_ONCE)
+    )
 
 
 def _zeros(*names: str) -> tuple[ColumnElement[Any], ...]:

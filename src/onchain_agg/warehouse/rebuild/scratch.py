@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from onchain_agg.errors import ConfigError
+from onchain_agg.warehouse.duckdb_stream import opened
 
 WORDS = ("w3", "w2", "w1", "w0")
 _MASK = f"{2**64 - 1}::HUGEINT"
@@ -52,13 +53,11 @@ def scratch(limits: Limits) -> Iterator[duckdb.DuckDBPyConnection]:
             "temp_directory": f"{folder}/spill",
             # There may be no way out to fetch one.
             "autoinstall_known_extensions": False,
-            # A task's log is no terminal.
-            "enable_progress_bar": False,
         }
         if limits.threads is not None:
             config["threads"] = limits.threads
         try:
-            with duckdb.connect(f"{folder}/scratch.duckdb", config=config) as connection:
+            with opened(f"{folder}/scratch.duckdb", config) as connection:
                 yield connection
         except duckdb.OutOfMemoryException as error:
             raise ConfigError(
