@@ -120,8 +120,9 @@ def test_a_user_without_rights_gets_the_grant_and_nothing_is_written(empty: Engi
 
     reader.dispose()
     assert str(caught.value) == (
-        "User 'reader' may not create schemas (chain, market, state, serving, history, ops) in database "
-        f'{database!r}. Run as its owner: GRANT CREATE ON DATABASE "{database}" TO "reader";'
+        "User 'reader' may not create schemas (chain, market, state, serving, history, ops) in"
+        f" database {database!r}. Run as its owner:"
+        f' GRANT CREATE ON DATABASE "{database}" TO "reader";'
     )
     assert current_revision(empty) is None
     assert "chain" not in inspect(empty).get_schema_names()

@@ -6,7 +6,18 @@ transaction together belong to an exchange where each of their addresses does.
 
 from datetime import date
 
-from sqlalchemy import CTE, LargeBinary, and_, func, literal, not_, select
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    FromClause,
+    LargeBinary,
+    and_,
+    case,
+    func,
+    literal,
+    not_,
+    select,
+)
 
 from onchain_agg.chains import EvmChain, chain_named
 from onchain_agg.metrics import labels
@@ -30,37 +41,29 @@ def exchanges_on(window: Window, day: date | None = None) -> CTE:
     return select(owner.c.address, owner.c.entity).where(owner.c.address != zero).cte()
 
 
-def senders(window: Window, moved: CTE, owner: CTE) -> CTE:
-    """Return the exchange that sent each of the transfers *moved*.
+def senders(
+    window: Window, moved: FromClause, owner: CTE
+) -> tuple[FromClause, ColumnElement[bool]]:
+    """Return the exchanges that sent something, and the condition that one sent a row of *moved*.
 
     Args:
         window: The day.
-        moved: Transfers, with ``height``, ``kind``, ``position``, ``item``, ``tx_index`` and
-            ``sender``.
+        moved: Transfers, with ``height``, ``tx_index`` and ``sender``.
         owner: As `exchanges_on` returns it.
 
-    Columns: ``height``, ``kind``, ``position``, ``item``, ``exchange``. NULL, or no row: none sent.
+    The exchange is ``entity``; a transfer that no exchange sent has no row, or NULL.
     """
-    one = moved.c
-    key = (one.height, one.kind, one.position, one.item)
     if isinstance(chain_named(window.scope), EvmChain):
-        sent = select(*key, owner.c.entity.label("exchange"))
-        # Not an inner join: PostgreSQL, which expects few transfers, would compare each with each.
-        return sent.outerjoin_from(moved, owner, owner.c.address == one.sender).cte("sender")
-    spent = SPENT_OUTPUT.c
-    inputs = and_(
-        window.of(SPENT_OUTPUT),
-        spent.height == one.height,
-        spent.tx_index == one.tx_index,
-        not_(spent.overwritten),
-    )
-    entity = owner.c.entity
-    return (
-        select(*key, func.min(entity).label("exchange"))
-        .select_from(
-            moved.join(SPENT_OUTPUT, inputs).outerjoin(owner, owner.c.address == spent.address)
-        )
-        .group_by(*key)
-        .having(func.count(entity) == func.count(), func.min(entity) == func.max(entity))
+        sender = owner.alias("sender")
+        return sender, sender.c.address == moved.c.sender
+    spent, entity = SPENT_OUTPUT.c, owner.c.entity
+    all_of_one = and_(func.count(entity) == func.count(), func.min(entity) == func.max(entity))
+    sent = (
+        # Not in HAVING: PostgreSQL would expect a single row, and compare all with all.
+        select(spent.height, spent.tx_index, case((all_of_one, func.min(entity))).label("entity"))
+        .outerjoin_from(SPENT_OUTPUT, owner, owner.c.address == spent.address)
+        .where(window.of(SPENT_OUTPUT), not_(spent.overwritten))
+        .group_by(spent.height, spent.tx_index)
         .cte("sender")
     )
+    return sent, and_(sent.c.height == moved.c.height, sent.c.tx_index == moved.c.tx_index)

@@ -219,12 +219,9 @@ def _only_address(inputs: ColumnElement[bool]) -> ScalarSelect[Any]:
 
 
 def _is_block_of(facts: Table) -> ColumnElement[bool]:
-    block = BLOCK.c
-    return and_(
-        block.chain == facts.c.chain,
-        block.height == facts.c.height,
-        block.block_hash == facts.c.block_hash,
-    )
+    # Heights tell applied blocks apart. With the hash as well, PostgreSQL would expect a handful of
+    # transfers, and compare each of them with each row that they are joined to.
+    return and_(BLOCK.c.chain == facts.c.chain, BLOCK.c.height == facts.c.height)
 
 
 def _is_enough(amount: ColumnElement[Any], assets: CTE) -> tuple[ColumnElement[bool], ...]:

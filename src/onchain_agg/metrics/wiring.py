@@ -7,8 +7,7 @@ scope concerns the same scope only, such as one chain; any other concerns every 
 
 from dataclasses import dataclass
 from functools import cache
-
-from sqlalchemy import Table
+from typing import TYPE_CHECKING
 
 from onchain_agg.chains import all_chains
 from onchain_agg.errors import DataSetError
@@ -17,6 +16,9 @@ from onchain_agg.metrics.registry import all_datasets
 from onchain_agg.warehouse.dirty import BLOCKS
 from onchain_agg.warehouse.tables.chain import LABEL
 from onchain_agg.warehouse.tables.market import GLOBAL, is_by_venue, is_fact
+
+if TYPE_CHECKING:
+    from sqlalchemy import Table
 
 _BLOCK_SCHEMAS = ("chain", "state")
 

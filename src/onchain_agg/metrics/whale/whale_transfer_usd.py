@@ -87,16 +87,13 @@ def rows(window: Window) -> Select[Any]:
     assets = transfers.tracked_assets(window, _least_amount(window))
     moved = _moved(window, assets)
     owner = owners.exchanges_on(window)
-    sender, recipient = owners.senders(window, moved, owner), owner.alias("recipient")
     price = pricing.prices_at(window, _moments(moved))
     valued = _valued(moved, price)
     usd = valued.c.usd_value
-    key = ("height", "kind", "position", "item")
-    joined = valued.outerjoin(
-        sender, and_(*(sender.c[name] == valued.c[name] for name in key))
-    ).outerjoin(
+    (sender, is_sent), recipient = owners.senders(window, valued, owner), owner.alias("recipient")
+    joined = valued.outerjoin(sender, is_sent).outerjoin(
         recipient,
-        and_(recipient.c.address == valued.c.recipient, recipient.c.entity == sender.c.exchange),
+        and_(recipient.c.address == valued.c.recipient, recipient.c.entity == sender.c.entity),
     )
     return (
         select(
