@@ -1,4 +1,4 @@
-"""The Airflow DAGs that archive cold days and compare the archive with the tables."""
+"""The Airflow DAGs that archive cold days, audit a chain's state and build it again."""
 # ruff: noqa: INP001 - Airflow loads the file by its path.
 
 from onchain_agg.dag_building.archive import archive_dags

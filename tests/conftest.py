@@ -26,6 +26,14 @@ settings.register_profile(
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
+# A machine that stops in the middle of a test has no data to lose.
+_NOTHING_TO_LOSE = (
+    "ALTER SYSTEM SET fsync = off",
+    "ALTER SYSTEM SET full_page_writes = off",
+    "ALTER SYSTEM SET synchronous_commit = off",
+    "SELECT pg_reload_conf()",
+)
+
 _CHECKOUT = Path(__file__).parents[1]
 REAL_DATA = Path(os.environ.get("ONCHAIN_AGG_REAL_DATA", _CHECKOUT / "../shared/data"))
 
@@ -60,7 +68,10 @@ def server_url():
     # Not pytest's folder: a Unix socket's path must be short.
     home = Path(tempfile.mkdtemp(prefix="oagg-"))
     try:
-        yield make_url(embedded_url(home, "postgres"))
+        url = make_url(embedded_url(home, "postgres"))
+        for statement in _NOTHING_TO_LOSE:
+            _run(url, statement)
+        yield url
     finally:
         stop(home)
         shutil.rmtree(home, ignore_errors=True)

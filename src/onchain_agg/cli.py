@@ -3,9 +3,9 @@
 Each command calls the function that the DAGs call; none has logic of its own.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 
 import click
@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 from sqlalchemy import Engine
 
+from onchain_agg import cli_times
 from onchain_agg.chains import EvmChain, UtxoChain, chain_named
 from onchain_agg.cli_archive import archive, audit
 from onchain_agg.cli_check import check
@@ -29,7 +30,7 @@ from onchain_agg.metrics.compute import dirty_scopes
 from onchain_agg.metrics.dataset import DataSet
 from onchain_agg.metrics.definitions import sync
 from onchain_agg.metrics.registry import all_datasets, dataset_named
-from onchain_agg.metrics.scopes import check_scope
+from onchain_agg.metrics.scopes import check_scope, scopes_of
 from onchain_agg.metrics.summary import summary, table_of
 from onchain_agg.settings import (
     archive_of,
@@ -48,23 +49,7 @@ from onchain_agg.warehouse.schema import migrate
 console = Console(highlight=False, soft_wrap=True)
 
 
-def _day(_context: click.Context, _parameter: click.Parameter, value: str | None) -> date | None:
-    if value is None:
-        return None
-    try:
-        return date.fromisoformat(value)
-    except ValueError:
-        raise click.BadParameter(f"{value!r} is not a day; write it as 2026-03-01.") from None
-
-
-def _moment(_context: click.Context, _parameter: click.Parameter, value: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        raise click.BadParameter(
-            f"{value!r} is not a time; write it as 2026-03-01T12:00:00Z."
-        ) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+_ROWS = click.IntRange(min=1)
 
 
 @contextmanager
@@ -167,8 +152,8 @@ def compute(dataset: str | None, scope: str | None) -> None:
     chosen = [dataset_named(dataset)] if dataset else list(all_datasets().values())
     done = 0
     with _warehouse() as engine:
-        if dataset and scope:
-            _check_scope(engine, chosen[0], scope)
+        if scope is not None:
+            chosen = _computed_for(engine, chosen, scope)
         # What one data set publishes may make the later ones dirty.
         for one in chosen:
             for _, dirty in dirty_scopes(engine, one.name):
@@ -177,6 +162,19 @@ def compute(dataset: str | None, scope: str | None) -> None:
                     done += 1
         if not done:
             console.print("Nothing is dirty: every window is up to date.")
+
+
+def _computed_for(engine: Engine, datasets: Sequence[DataSet], scope: str) -> list[DataSet]:
+    """Return those of *datasets* that are computed for *scope*.
+
+    Raises:
+        ConfigError: None is.
+    """
+    with engine.connect() as connection:
+        found = [one for one in datasets if scope in scopes_of(connection, one)]
+        if not found:
+            check_scope(connection, datasets[0], scope)
+    return found
 
 
 def _check_scope(engine: Engine, dataset: DataSet, scope: str) -> None:
@@ -200,8 +198,8 @@ def _publish(engine: Engine, dataset: DataSet, scope: str) -> None:
 @main.command()
 @click.argument("dataset")
 @click.option("--scope", required=True, help="The chain or venue, or global.")
-@click.option("--from", "first", required=True, callback=_day, help="First UTC day.")
-@click.option("--to", "last", required=True, callback=_day, help="Last UTC day, included.")
+@click.option("--from", "first", required=True, callback=cli_times.day, help="First UTC day.")
+@click.option("--to", "last", required=True, callback=cli_times.day, help="Last UTC day, included.")
 @one_line_errors
 def backfill(dataset: str, scope: str, first: date, last: date) -> None:
     """Compute a range of days of DATASET again."""
@@ -244,8 +242,8 @@ def _rebuild_state(engine: Engine, chain: EvmChain | UtxoChain) -> None:
 @main.command()
 @click.argument("dataset", required=False)
 @click.option("--scope", help="Only this chain or venue.")
-@click.option("--day", callback=_day, help="Only this UTC day.")
-@click.option("--limit", default=20, show_default=True, help="Most rows.")
+@click.option("--day", callback=cli_times.day, help="Only this UTC day.")
+@click.option("--limit", type=_ROWS, default=20, show_default=True, help="Most rows.")
 @one_line_errors
 def show(dataset: str | None, scope: str | None, day: date | None, limit: int) -> None:
     """Print the newest rows of DATASET, or an overview of all."""
@@ -262,8 +260,8 @@ def show(dataset: str | None, scope: str | None, day: date | None, limit: int) -
 
 @main.command("as-of")
 @click.argument("dataset")
-@click.argument("moment", callback=_moment)
-@click.option("--limit", default=20, show_default=True, help="Most rows.")
+@click.argument("moment", callback=cli_times.moment)
+@click.option("--limit", type=_ROWS, default=20, show_default=True, help="Most rows.")
 @one_line_errors
 def as_of(dataset: str, moment: datetime, limit: int) -> None:
     """Print what readers of DATASET saw at MOMENT (UTC unless it says otherwise)."""

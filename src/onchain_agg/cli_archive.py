@@ -9,26 +9,27 @@ from typing import Any, TypeVar
 import click
 from sqlalchemy import Engine, Row, select
 
+from onchain_agg import cli_times
 from onchain_agg.chains import chain_named
 from onchain_agg.command_errors import one_line_errors
 from onchain_agg.errors import ConfigError, DataSetError
+from onchain_agg.metrics.holder_audit import audit_chain
 from onchain_agg.settings import Settings, archive_of, configured_warehouse, load_settings
 from onchain_agg.warehouse import archiving
 from onchain_agg.warehouse.parquet_store import ParquetStore
-from onchain_agg.warehouse.rebuild.audit import audit as compare
 from onchain_agg.warehouse.rebuild.scratch import Limits
 from onchain_agg.warehouse.retention import drop_cold_days
 from onchain_agg.warehouse.tables.ops import ARCHIVED_DAY
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_DAY = click.DateTime(formats=["%Y-%m-%d"])
-
 
 def _days(command: Command) -> Command:
     """Add the options of a range of days."""
-    first = click.option("--from", "first", type=_DAY, help="First UTC day; by default the oldest.")
-    last = click.option("--to", "last", type=_DAY, help="Last UTC day, included.")
+    first = click.option(
+        "--from", "first", callback=cli_times.day, help="First UTC day; by default the oldest."
+    )
+    last = click.option("--to", "last", callback=cli_times.day, help="Last UTC day, included.")
     return first(last(command))
 
 
@@ -60,7 +61,7 @@ def run(chain: str, *, drop: bool) -> None:
 @click.argument("chain")
 @_days
 @one_line_errors
-def restore(chain: str, first: Any, last: Any) -> None:
+def restore(chain: str, first: date | None, last: date | None) -> None:
     """Bring days of CHAIN back into their tables, to be corrected there."""
     definition = chain_named(chain)
     with _archive() as (engine, store, _):
@@ -73,7 +74,7 @@ def restore(chain: str, first: Any, last: Any) -> None:
 @click.argument("chain")
 @_days
 @one_line_errors
-def verify(chain: str, first: Any, last: Any) -> None:
+def verify(chain: str, first: date | None, last: date | None) -> None:
     """Read the files of CHAIN and compare them with what was archived."""
     chain_named(chain)
     faults = []
@@ -95,10 +96,10 @@ def verify(chain: str, first: Any, last: Any) -> None:
 @click.option("--scratch", type=Path, default=Limits.folder, help="Folder of temporary files.")
 @one_line_errors
 def audit(chain: str, memory: str, scratch: Path) -> None:
-    """Compare the running state of CHAIN with all of its facts, archived and hot."""
+    """Compare the state of CHAIN and its served holders with all facts, archived and hot."""
     definition, settings = chain_named(chain), load_settings()
     with configured_warehouse() as engine:
-        report = compare(engine, definition, archive_of(settings), Limits(memory, scratch))
+        report = audit_chain(engine, definition, archive_of(settings), Limits(memory, scratch))
     report.check()
     tables = ", ".join(f"{table.table} {table.rows:,}" for table in report.tables)
     click.echo(
@@ -120,9 +121,9 @@ def _archive() -> Iterator[tuple[Engine, ParquetStore, Settings]]:
         yield engine, store, settings
 
 
-def _archived(engine: Engine, chain: str, first: Any, last: Any) -> list[Row[Any]]:
+def _archived(engine: Engine, chain: str, first: date | None, last: date | None) -> list[Row[Any]]:
     columns = ARCHIVED_DAY.c
-    days = (first.date() if first else date.min, last.date() if last else date.max)
+    days = (first or date.min, last or date.max)
     query = select(ARCHIVED_DAY).where(columns.chain == chain, columns.day.between(*days))
     with engine.connect() as connection:
         return list(connection.execute(query.order_by(columns.day, columns.table_name)))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from onchain_agg import cli_times
 from onchain_agg.chains import chain_named
 from onchain_agg.command_errors import one_line_errors
 from onchain_agg.settings import configured_warehouse, sources_folder
@@ -61,7 +62,7 @@ def import_file(chain: str, file: Path, source: str | None, *, replace_all: bool
 @label_commands.command("show")
 @click.argument("chain")
 @click.option("--category", help="Only this category.")
-@click.option("--as-of", "moment", type=click.DateTime(), help="What was believed then (UTC).")
+@click.option("--as-of", "moment", callback=cli_times.moment, help="What was believed then (UTC).")
 @one_line_errors
 def show_labels(chain: str, category: str | None, moment: datetime | None) -> None:
     """Print the labels of CHAIN as CSV, as they are or were believed."""
@@ -69,9 +70,8 @@ def show_labels(chain: str, category: str | None, moment: datetime | None) -> No
     from onchain_agg.warehouse.labels import labels_as_of  # noqa: PLC0415 - as above
 
     definition = chain_named(chain)
-    at = moment.replace(tzinfo=UTC) if moment else None
     with configured_warehouse() as engine, engine.connect() as connection:
-        found = labels_as_of(connection, definition, at)
+        found = labels_as_of(connection, definition, moment)
     lines = csv.writer(sys.stdout, lineterminator="\n")
     lines.writerow(("address", "category", "entity", "valid_from", "valid_to", "source"))
     for label in found:

@@ -21,10 +21,12 @@ from onchain_agg.local import processes
 from onchain_agg.local.environment import Site, airflow_environment
 from onchain_agg.local.inputs import Input, sample_inputs
 from onchain_agg.local.job import prepared_warehouse, running_airflow
+from onchain_agg.metrics.registry import all_datasets
 from onchain_agg.settings import load_settings, warehouse_url
 from tests.conftest import REAL_DATA
 from tests.fakes.published import BLOCK_FILE
 from tests.fakes.servers_home import servers_home
+from tests.fakes.warehouse import FEW_DATA_SETS
 
 DAGS = Path(__file__).parents[2] / "dags"
 _PARTS = ("api-server", "scheduler", "dag-processor")
@@ -116,6 +118,9 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
         engine = stack.enter_context(prepared_warehouse(settings))
         site = Site(home=home / "airflow", dags=DAGS, port=processes.free_port(), quick=True)
         environment = airflow_environment(site, settings, warehouse_url(settings), inputs)
-        needed = {"ingest_anvil", "sweep", "whale_transfer"}
-        stack.enter_context(running_airflow(site, environment, home, _PARTS, needed))
+        needed = {"ingest_anvil", "sweep", *all_datasets()}
+        api, _ = stack.enter_context(running_airflow(site, environment, home, _PARTS, needed))
+        for name in all_datasets().keys() - {*FEW_DATA_SETS}:
+            # Every run is a process, and these tests are about none of those data sets.
+            api.pause(name)
         yield Deployment(site.url, engine)

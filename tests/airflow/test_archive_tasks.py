@@ -1,10 +1,17 @@
 """The tasks around the archive: what they return, and when they skip or fail."""
 
+from types import SimpleNamespace
+
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.execution_time.context import OutletEventAccessors
 from sqlalchemy import text
 
+from onchain_agg.chains import all_chains
+from onchain_agg.metrics.registry import all_datasets
+from onchain_agg.operators import rebuild_operator
 from onchain_agg.operators.archive import archive_days, audit_chain, drop_cold_days
+from onchain_agg.operators.waking import blocks_of
 from tests.fakes.archived import EVM, filled
 
 pytestmark = pytest.mark.airflow
@@ -21,6 +28,16 @@ def chain(engine, monkeypatch, tmp_path):
     return EVM.name
 
 
+def follow_ether(engine):
+    """Add an asset whose balances nobody has counted yet."""
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO ops.asset VALUES (DEFAULT, 'anvil', '', 'ETH', 18, 0, 1, false, true)"
+            )
+        )
+
+
 def test_final_days_are_archived_cold_ones_dropped_and_the_state_audited(chain, tmp_path):
     archived = archive_days.function(chain)
     dropped = drop_cold_days.function(chain)
@@ -34,15 +51,35 @@ def test_final_days_are_archived_cold_ones_dropped_and_the_state_audited(chain, 
 
 
 def test_a_difference_fails_the_task_at_once(chain, engine):
-    with engine.begin() as connection:
-        connection.execute(
-            text(
-                "INSERT INTO ops.asset VALUES (DEFAULT, 'anvil', '', 'ETH', 18, 0, 1, false, true)"
-            )
-        )
+    follow_ether(engine)
 
     with pytest.raises(AirflowFailException, match=r"state\.balance differs in \d+ of \d+ rows"):
         audit_chain.function(chain)
+
+
+def test_a_chain_is_rebuilt_from_its_archive_and_wakes_alone(chain, engine, monkeypatch):
+    archive_days.function(chain)
+    drop_cold_days.function(chain)
+    follow_ether(engine)
+    task = SimpleNamespace(outlets=[blocks_of(one) for one in all_chains().values()])
+    context = {
+        "params": {"chain": chain},
+        "task": task,
+        "outlet_events": OutletEventAccessors(),
+        "task_state_store": SimpleNamespace(delete=lambda _key: None),
+        "dag_run": SimpleNamespace(clear_number=0),
+        "ti": SimpleNamespace(max_tries=3),
+    }
+    monkeypatch.setattr(rebuild_operator, "get_current_context", lambda: context)
+
+    told = rebuild_operator.rebuild_chain.function(memory="1GB")
+
+    covering = [one for one in all_datasets().values() if one.covers(EVM)]
+    assert told == {"height": 13, "waiting": 0, "windows": 4 * len(covering)}
+    assert task.outlets == [blocks_of(EVM)]
+    keys = context["outlet_events"][blocks_of(EVM)].partition_keys
+    assert keys == {f"{chain}|2026-03-04"}
+    assert audit_chain.function(chain)["rows"] > 0
 
 
 @pytest.mark.parametrize("task", [archive_days, drop_cold_days])

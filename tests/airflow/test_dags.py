@@ -48,6 +48,7 @@ def test_every_chain_venue_and_data_set_has_its_dag(bag):
         *all_datasets(),
         "archive",
         "audit",
+        "rebuild",
         "sweep",
         "backfill",
         "thin_history",
@@ -102,6 +103,7 @@ def test_every_task_takes_what_the_table_says_of_its_queue(bag):
     assert queues["whale_transfer"] == {"whale_worker"}
     assert queues["archive"] == {"default", "ingest_worker"}
     assert queues["audit"] == {"default", "kubernetes"}
+    assert queues["rebuild"] == {"kubernetes"}
 
 
 def test_a_declared_source_has_a_dag_that_wakes_what_reads_its_facts(tmp_path, monkeypatch):

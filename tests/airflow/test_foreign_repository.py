@@ -288,9 +288,10 @@ def test_changed_days_wake_and_a_run_that_found_no_new_block_does_not(repository
     told = {(one["source_task_id"], one["partition_key"]) for one in events}
 
     assert run[2]["again"]["state"] == "success"
-    assert len(events) == 3
+    assert len(events) == 4
     assert told == {
         ("ingest", f"anvil|{_LAST_DAY}"),
+        ("publish", f"anvil|{_LAST_DAY}"),
         ("other", f"regtest|{_LAST_DAY}"),
         ("rebuild", f"regtest|{_LAST_DAY}"),
     }

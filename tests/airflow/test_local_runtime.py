@@ -20,7 +20,7 @@ from onchain_agg.local.inputs import Input
 from onchain_agg.local.rest import AirflowApi
 from onchain_agg.local.workers import local_workers
 from onchain_agg.routing.workload_file import PACKAGED, load_workloads
-from onchain_agg.settings import Settings
+from onchain_agg.settings import Settings, warehouse_url
 from onchain_agg.warehouse import embedded
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(240)]
@@ -79,6 +79,13 @@ def _input(first: int, last: int) -> Input:
     return Input(chain="bitcoin", connection={"conn_type": "x"}, first=first, last=last)
 
 
+def _airflow(site, settings, inputs):
+    """Run the parts that the local job runs, with its environment."""
+    environment = airflow_environment(site, settings, warehouse_url(settings), inputs)
+    needed = {f"ingest_{one.chain}" for one in inputs}
+    return job.running_airflow(site, environment, settings.home, job._WITHOUT_TRIGGERER, needed)
+
+
 @pytest.fixture(scope="module")
 def local(tmp_path_factory):
     """Yield a started job on a DAG folder of one file, and stop everything after the module."""
@@ -91,7 +98,7 @@ def local(tmp_path_factory):
     try:
         with (
             job.prepared_warehouse(settings) as engine,
-            job._airflow(site, settings, [_input(0, 2)]) as (api, parts),
+            _airflow(site, settings, [_input(0, 2)]) as (api, parts),
         ):
             yield job._Job(site, api, parts, engine, [_input(0, 2)])
         assert processes.running(site.home) == ()
@@ -140,7 +147,7 @@ def test_a_refused_job_leaves_the_running_airflow_alone(local):
 
     with (
         pytest.raises(ConfigError, match="runs already"),
-        job._airflow(local.site, settings, []),
+        _airflow(local.site, settings, []),
     ):
         pass
 

@@ -26,6 +26,7 @@ _RANKS = (
     {"dag_building"},
     {"integrity"},
     {"local"},
+    {"cli_times"},
     {"cli", "cli_archive", "cli_check", "cli_datasets", "cli_market", "cli_routing", "cli_sources"},
 )
 _WITHOUT_AIRFLOW = ("errors", "chains", "markets", "sources", "warehouse", "metrics", "sample")

@@ -29,7 +29,7 @@ from tests.fakes.archived import DAYS, EVM, UTXO, filled, recompute, rows_by_day
 from tests.fakes.scenes import branch, scalar
 from tests.fakes.warehouse import contents
 
-pytestmark = pytest.mark.data
+pytestmark = [pytest.mark.data, pytest.mark.few_data_sets]
 
 _CORRECT = text(
     "UPDATE chain.token_transfer SET amount = amount + 7 WHERE day = '2026-03-02'"

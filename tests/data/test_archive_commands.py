@@ -9,7 +9,7 @@ from onchain_agg.command_errors import BAD_INPUT, FAILED
 from tests.fakes.archived import DAYS, EVM, filled, rows_by_day
 from tests.fakes.warehouse import contents
 
-pytestmark = pytest.mark.data
+pytestmark = [pytest.mark.data, pytest.mark.few_data_sets]
 
 
 @pytest.fixture

@@ -3,9 +3,11 @@
 from dataclasses import replace
 from datetime import date
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyarrow import parquet as pq
 from sqlalchemy import text
 
 from onchain_agg.chains import Asset
@@ -294,3 +296,54 @@ def test_a_file_that_is_gone_is_told_by_the_audit(empty, store, tmp_path):
     assert str(told.value) == (
         f"{gone} is not in the archive {store.root_url}. Restore it from its backup."
     )
+
+
+def tripled(rows):
+    amounts = [amount.as_py() for amount in rows.column("amount")]
+    amounts[0] = (3 * int.from_bytes(amounts[0])).to_bytes(32)
+    place = rows.schema.get_field_index("amount")
+    return rows.set_column(place, rows.schema.field(place), pa.array(amounts, pa.binary(32)))
+
+
+ALTERED = "chain.token_transfer/chain=anvil/day=2026-03-02/v1.parquet"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda rows: rows.slice(2), id="two rows cut"),
+        pytest.param(tripled, id="an amount times three"),
+    ],
+)
+def test_a_file_that_was_altered_rebuilds_nothing(empty, store, tmp_path, damage):
+    archived(empty, store, EVM)
+    before, stated = contents(empty), store.sha256(ALTERED)
+    path = tmp_path / "archive" / ALTERED
+    with pq.ParquetFile(path) as file:
+        rows = file.read()
+    pq.write_table(damage(rows), path)
+
+    with pytest.raises(DataSetError) as told:
+        rebuild_balances(empty, EVM, store)
+
+    assert str(told.value) == (
+        f"{ALTERED} has SHA-256 {store.sha256(ALTERED)}, but its manifest says {stated}."
+        " Restore it from its backup."
+    )
+    assert contents(empty) == before
+
+
+def test_a_file_with_the_manifest_of_other_rows_rebuilds_nothing(empty, store):
+    archived(empty, store, EVM)
+    before, manifest = contents(empty), store.manifest(ALTERED)
+    store.write_manifest(ALTERED, {**manifest, "rows": manifest["rows"] - 2})
+
+    with pytest.raises(DataSetError) as told:
+        rebuild_balances(empty, EVM, store)
+
+    rows, checksum = manifest["rows"], manifest["checksum"]
+    assert str(told.value) == (
+        f"{ALTERED} was archived with {rows} rows with checksum {checksum}, but {rows - 2} rows"
+        f" with checksum {checksum} are in it now. Restore that file from its backup."
+    )
+    assert contents(empty) == before

@@ -17,7 +17,7 @@ from tests.fakes.chain import Transfer, block
 from tests.fakes.scenes import KRILL, PEOPLE, ZERO
 from tests.fakes.warehouse import contents
 
-pytestmark = pytest.mark.data
+pytestmark = [pytest.mark.data, pytest.mark.few_data_sets]
 
 MOST = 2**256 - 1
 

@@ -12,12 +12,13 @@ from onchain_agg.errors import ConfigError, DataSetError
 from onchain_agg.metrics.compute import backfill, compute
 from onchain_agg.metrics.definitions import sync
 from onchain_agg.metrics.registry import dataset_named
+from onchain_agg.warehouse.archived_rows import fingerprint_of_day
 from onchain_agg.warehouse.tables.chain import TOKEN_TRANSFER
 from onchain_agg.warehouse.tables.ops import ARCHIVED_DAY
 from tests.fakes.chain import FakeNode, Transfer, batch_of, block
 from tests.fakes.warehouse import bring_up_to_date, contents
 
-pytestmark = pytest.mark.data
+pytestmark = [pytest.mark.data, pytest.mark.few_data_sets]
 
 CHAIN = replace(chain_named("anvil"), batch_blocks=10)
 TOKEN = bytes.fromhex(CHAIN.tracked_assets[1].address[2:])
@@ -48,6 +49,7 @@ def archived(engine):
     old = [b for b in blocks if b.at.date() == OLD]
     batch = batch_of(CHAIN, old).tables["token_transfer"]
     with engine.begin() as connection:
+        found = fingerprint_of_day(connection, TOKEN_TRANSFER, CHAIN.name, OLD)
         connection.execute(delete(TOKEN_TRANSFER).where(TOKEN_TRANSFER.c.day == OLD))
         connection.execute(
             ARCHIVED_DAY.insert().values(
@@ -57,7 +59,7 @@ def archived(engine):
                 version=1,
                 location="memory://old",
                 rows=len(old),
-                checksum="",
+                checksum=found.checksum,
                 bytes=0,
                 dropped=True,
             )
@@ -91,12 +93,33 @@ def test_without_a_store_the_window_stays_and_the_error_says_where_the_day_is(ar
     assert contents(engine) == before
 
 
-def test_an_archive_that_lost_rows_publishes_nothing(archived):
+def tripled(batch):
+    """Return *batch* with the amount of its first row times three."""
+    amounts = [amount.as_py() for amount in batch.column("amount")]
+    amounts[0] = (3 * int.from_bytes(amounts[0])).to_bytes(32)
+    place = batch.schema.get_field_index("amount")
+    return batch.set_column(place, "amount", pa.array(amounts, pa.binary(32)))
+
+
+@pytest.mark.parametrize(
+    ("damage", "rows"),
+    [
+        pytest.param(lambda batch: batch.slice(0, 1), 1, id="lost rows"),
+        pytest.param(tripled, 3, id="another amount"),
+    ],
+)
+def test_an_archive_that_was_altered_publishes_nothing(archived, damage, rows):
     engine, store = archived
     before = contents(engine)
     backfill(engine, WHALES, CHAIN.name, OLD, OLD, force=True)
 
-    with pytest.raises(DataSetError, match=r"holds 1 rows of chain\.token_transfer, but 3 left"):
-        compute(engine, WHALES, CHAIN.name, archive=Memory(store.batch.slice(0, 1)))
+    with pytest.raises(DataSetError) as told:
+        compute(engine, WHALES, CHAIN.name, archive=Memory(damage(store.batch)))
 
+    with engine.connect() as connection:
+        stated = connection.scalar(select(ARCHIVED_DAY.c.checksum))
+    words = str(told.value)
+    was = f"memory://old was archived with 3 rows with checksum {stated}, but {rows} rows with"
+    assert words.startswith(f"{was} checksum ")
+    assert words.endswith(" are in it now. Restore that file from its backup.")
     assert contents(engine) == before

@@ -9,14 +9,18 @@ from onchain_agg.metrics.compute import backfill
 from onchain_agg.metrics.definitions import sync
 from onchain_agg.metrics.registry import all_datasets
 from onchain_agg.warehouse.apply import rebuild_state
-from tests.fakes.branches import EVM, FEW, UNTRACKED, UTXO, branch_of
-from tests.fakes.chain import START, STEP, FakeNode
-from tests.fakes.warehouse import bring_up_to_date, contents, wipe
+from tests.fakes.branches import EVM, FEW, UNTRACKED, UTXO, after_a_rest, branch_of
+from tests.fakes.chain import FakeNode
+from tests.fakes.served import Unserved
+from tests.fakes.told import tell, told
+from tests.fakes.warehouse import bring_up_to_date, contents, differences, wipe
 
 pytestmark = pytest.mark.data
 
 STEPS = st.lists(
-    st.sampled_from(["fork", "grow", "asset", "backfill", "rebuild"]), min_size=2, max_size=6
+    st.sampled_from(["fork", "grow", "asset", "told", "backfill", "rebuild"]),
+    min_size=2,
+    max_size=5,
 )
 
 
@@ -26,13 +30,14 @@ def family(request):
 
 
 class Story:
-    """A warehouse, the node that it follows, and the assets that a deployment added."""
+    """A warehouse, the node that it follows, what it was told, and the assets that were added."""
 
     def __init__(self, engine, family, data):
         self.engine, self.family, self.data = engine, family, data
-        self.node = FakeNode(family, data.draw(branch_of(family, [], 5, "trunk")))
+        self.node = FakeNode(family, data.draw(branch_of(family, [], 5, "trunk", after_a_rest)))
         self.assets = {}
         self.turn = 0
+        self.told()
 
     def take(self, step):
         self.turn += 1
@@ -52,17 +57,21 @@ class Story:
         self.assets = {} if threshold is None else {"anvil": [extra_asset(threshold)]}
         sync(self.engine, self.assets)
 
+    def told(self):
+        self.last_told = self.data.draw(told())
+        tell(self.engine, self.family, self.last_told)
+
     def backfill(self):
         dataset = self.data.draw(st.sampled_from(list(all_datasets().values())))
         if dataset.covers(self.family):
-            first, last = START.date(), (START + 20 * STEP).date()
-            backfill(self.engine, dataset, self.family.name, first, last, force=True)
+            backfill(self.engine, dataset, self.family.name, force=True)
 
     def rebuild(self):
         rebuild_state(self.engine, self.family)
 
     def _blocks(self, trunk, length):
-        return self.data.draw(branch_of(self.family, trunk, length, f"turn{self.turn}"))
+        salt = f"turn{self.turn}"
+        return self.data.draw(branch_of(self.family, trunk, length, salt, after_a_rest))
 
 
 def extra_asset(threshold):
@@ -76,6 +85,8 @@ def extra_asset(threshold):
 
 
 def test_any_order_of_corrections_ends_in_the_tables_of_a_fresh_build(warehouse, family):
+    unserved = Unserved(lambda dataset: dataset.scope == "chain" and dataset.covers(family))
+
     @FEW
     @given(data=st.data(), steps=STEPS)
     def holds(data, steps):
@@ -85,10 +96,13 @@ def test_any_order_of_corrections_ends_in_the_tables_of_a_fresh_build(warehouse,
         for step in steps:
             story.take(step)
         corrected = contents(warehouse)
+        unserved.look(warehouse)
 
         wipe(warehouse)
         sync(warehouse, story.assets)
+        tell(warehouse, family, story.last_told)
         bring_up_to_date(warehouse, family, FakeNode(family, story.node.blocks, chunk=100))
-        assert corrected == contents(warehouse)
+        assert differences(corrected, contents(warehouse)) == {}
 
     holds()
+    assert unserved.names == set()

@@ -16,7 +16,7 @@ from tests.fakes.chain import FakeNode, Transfer, block
 from tests.fakes.scenes import EVM, KRILL, PEOPLE, UTXO, WHALE, branch, row_versions, scalar
 from tests.fakes.warehouse import bring_up_to_date, contents, publish_all, wipe
 
-pytestmark = pytest.mark.data
+pytestmark = [pytest.mark.data, pytest.mark.few_data_sets]
 
 NEWCOMER = bytes.fromhex("00" * 19 + "aa")
 EXTRA = Asset(

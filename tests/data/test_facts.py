@@ -97,6 +97,34 @@ def test_a_correction_keeps_what_was_believed_and_until_when(warehouse):
     assert versions(warehouse) == [("market.trade", "kraken", DAY, 2)]
 
 
+@pytest.mark.parametrize(("before", "after"), [(11, 13), (13, 11)])
+def test_a_trade_whose_time_is_corrected_over_midnight_is_one_trade(warehouse, before, after):
+    clock = Ticking()
+    record(warehouse, TRADE, "kraken", trades(("1", before, 7, 1), ("2", 0, 7, 1)), clock=clock)
+
+    done = record(warehouse, TRADE, "kraken", trades(("1", after, 7, 1)), clock=clock)
+    again = record(warehouse, TRADE, "kraken", trades(("1", after, 7, 1)), clock=clock)
+
+    tomorrow = DAY + timedelta(days=1)
+    was, now = (DAY, tomorrow) if after == 13 else (tomorrow, DAY)
+    assert (done, again) == (Recorded(0, 1, (DAY, tomorrow)), Recorded(0, 0, ()))
+    query = "SELECT day, trade_id FROM market.trade{} ORDER BY trade_id"
+    assert rows_of(warehouse, query.format("")) == [(now, "1"), (DAY, "2")]
+    assert rows_of(warehouse, query.format("_history")) == [(was, "1")]
+    marked = [(day, version) for _, _, day, version in versions(warehouse)]
+    assert marked == [(DAY, 2), (tomorrow, 1 if was == DAY else 2)]
+
+
+def test_a_trade_on_two_days_of_one_batch_is_refused(warehouse):
+    with pytest.raises(DataSetError) as caught:
+        record(warehouse, TRADE, "kraken", trades(("1", 13, 7, 1), ("1", 11, 7, 1)))
+
+    assert str(caught.value) == (
+        "market.trade: venue kraken, day 2026-03-01, market BTC/USD, trade_id 1 comes twice with"
+        " different values. Keep one of them."
+    )
+
+
 def test_two_venues_may_number_their_trades_alike(warehouse):
     record(warehouse, TRADE, "kraken", trades(("1", 0, 100, 1)))
 
@@ -181,3 +209,15 @@ def test_any_order_of_corrections_ends_in_the_last_belief(warehouse):
         assert kept == [(corrections,)]
 
     holds()
+
+
+@pytest.mark.parametrize("day", [date(1969, 12, 31), date(2026, 4, 3), date(9999, 12, 31)])
+def test_a_day_that_nobody_can_know_is_refused(warehouse, day):
+    with pytest.raises(DataSetError) as caught:
+        record(warehouse, FX_RATE, "global", rates((day, "1300")), clock=lambda: T0)
+
+    assert str(caught.value) == (
+        f"market.fx_rate: source bank, day {day}, base USD, quote KRW is not between 1970-01-01 and"
+        " 2026-04-02, so nobody can know it. Correct its time."
+    )
+    assert rows_of(warehouse, "SELECT * FROM market.fx_rate") == []

@@ -17,7 +17,7 @@ from tests.fakes.chain import FakeNode
 from tests.fakes.scenes import EVM, UTXO, branch, scalar
 from tests.fakes.warehouse import bring_up_to_date, contents, publish_all
 
-pytestmark = pytest.mark.data
+pytestmark = [pytest.mark.data, pytest.mark.few_data_sets]
 
 WHALES = dataset_named("whale_transfer")
 

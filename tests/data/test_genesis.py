@@ -11,7 +11,7 @@ from onchain_agg.sources.opening import read_genesis
 from tests.fakes.chain import FakeNode, Transfer, block
 from tests.fakes.warehouse import bring_up_to_date
 
-pytestmark = pytest.mark.data
+pytestmark = [pytest.mark.data, pytest.mark.few_data_sets]
 
 CHAIN = chain_named("ethereum")
 # The header's own time; the chain began in 2015.

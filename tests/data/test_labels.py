@@ -12,7 +12,7 @@ from onchain_agg.chains import chain_named
 from onchain_agg.cli import main
 from onchain_agg.errors import ConfigError
 from onchain_agg.metrics.dataset import Window
-from onchain_agg.metrics.labels import labels_changed, labels_on
+from onchain_agg.metrics.labels import labels_on
 from onchain_agg.sources.label_file import LabelRow
 from onchain_agg.warehouse import ingest
 from onchain_agg.warehouse.apply import apply_blocks
@@ -177,6 +177,12 @@ def test_an_import_is_never_dated_before_the_last_one(engine):
             "labels.csv, line 2: address is '0x12'; write 0x and 40 hexadecimal digits.",
             id="no address",
         ),
+        pytest.param(
+            [row(COLD, "all", Y20)],
+            "labels.csv, line 2: entity is 'all', which stands for all exchanges as one. Write the"
+            " exchange's own name.",
+            id="an exchange of the name of all",
+        ),
     ],
 )
 def test_a_wrong_row_is_named_and_nothing_of_its_file_is_taken(engine, rows, message):
@@ -254,7 +260,7 @@ def test_only_days_with_blocks_whose_labels_changed_become_dirty(followed, days)
         ]
 
 
-def test_data_sets_see_the_labels_of_a_day_and_what_changed_since_the_day_before(followed, days):
+def test_data_sets_see_the_labels_of_a_day(followed, days):
     _, second, third, _ = days
     bring(
         followed,
@@ -277,12 +283,6 @@ def test_data_sets_see_the_labels_of_a_day_and_what_changed_since_the_day_before
     window = Window(EVM.name, third)
     assert rows(labels_on(window, "exchange")) == [("aa", "upbit"), ("bb", "kraken")]
     assert rows(labels_on(window, "exchange", second)) == [("aa", "kraken"), ("cc", "kraken")]
-    assert rows(labels_changed(window, "exchange")) == [
-        ("aa", "kraken", "upbit"),
-        ("bb", None, "kraken"),
-        ("cc", "kraken", None),
-    ]
-    assert rows(labels_changed(Window(EVM.name, second), "exchange")) == []
 
 
 @given(data=st.data())

@@ -51,6 +51,10 @@ def _pull(engine, pull, name, exchange, *what, now=NOW, **reading):
         return pull(engine, client, venue, *what, reading)
 
 
+def _time(at_ms):
+    return datetime.fromtimestamp(at_ms / 1_000, UTC)
+
+
 def _deals(count):
     return [Deal(1 + i, TODAY + i * 60_000) for i in range(count)]
 
@@ -71,6 +75,33 @@ def test_trades_are_pulled_once_each_from_where_the_last_pull_ended(engine):
     assert _rows(engine, "SELECT count(*), min(price), min(venue) FROM market.trade") == [
         (27, Decimal("100.5"), "kraken")
     ]
+
+
+def test_a_first_pull_of_trades_begins_with_the_utc_day(engine):
+    exchange = Exchange([Deal(1, TODAY - 1), Deal(2, TODAY), Deal(3, NOW - 1)])
+
+    done = _pull(engine, pull_trades, "kraken", exchange, "BTC/USD")
+
+    assert (done.inserted, done.days, done.first_at) == (2, (_DAY,), _time(TODAY))
+
+
+def test_a_first_pull_of_candles_begins_with_a_whole_utc_day(engine):
+    hour, first = DAY_MS // 24, TODAY - 30 * DAY_MS
+    exchange = Exchange(candles=[[first + i * hour, "2", "4", "1", "3", "7.5"] for i in (-1, 0, 1)])
+
+    done = _pull(engine, pull_candles, "kraken", exchange, "BTC/USD", "1h")
+
+    # 700 hours before 02:40 lie in the last hours of that day.
+    assert (done.inserted, done.first_at) == (2, _time(first))
+
+
+def test_a_first_pull_of_funding_rates_begins_with_a_whole_utc_day(engine):
+    hour, first = DAY_MS // 24, TODAY - 90 * DAY_MS
+    rates = [(first + i * hour, "0.0001") for i in (-8, 0, 8)]
+
+    done = _pull(engine, pull_funding, "binance", Exchange(rates=rates), "BTC/USDT:USDT")
+
+    assert (done.inserted, done.first_at) == (2, _time(first))
 
 
 def test_a_pull_without_news_changes_nothing(engine):

@@ -17,7 +17,7 @@ from tests.fakes.chain import FakeNode
 from tests.fakes.scenes import EVM, UTXO, branch, row_versions, scalar
 from tests.fakes.warehouse import T0, Ticking, bring_up_to_date, load_all, publish_all
 
-pytestmark = pytest.mark.data
+pytestmark = [pytest.mark.data, pytest.mark.few_data_sets]
 
 LATER = T0 + timedelta(days=1)
 # Blocks 0-2 lie on the first day, 3-6 on the second, 7-9 on the third, 10-12 on the fourth.

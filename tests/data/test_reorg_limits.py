@@ -13,7 +13,7 @@ from tests.fakes.chain import FakeNode, batch_of
 from tests.fakes.scenes import EVM, UTXO, branch, row_versions, scalar
 from tests.fakes.warehouse import bring_up_to_date, contents, load_all, publish_all, wipe
 
-pytestmark = pytest.mark.data
+pytestmark = [pytest.mark.data, pytest.mark.few_data_sets]
 
 SHALLOW = replace(UTXO, undo_blocks=3)
 

@@ -14,7 +14,7 @@ from tests.fakes.branches import EVM, PEOPLE, TOKENS, UTXO, ZERO, forked
 from tests.fakes.chain import FakeNode, Spend, Transfer, block
 from tests.fakes.warehouse import load_all, wipe
 
-pytestmark = pytest.mark.data
+pytestmark = [pytest.mark.data, pytest.mark.few_data_sets]
 
 ALICE, BOB = PEOPLE[:2]
 NO_TOKEN = b""

@@ -16,7 +16,7 @@ from tests.fakes.chain import FakeNode
 from tests.fakes.scenes import EVM, UTXO, branch, scalar
 from tests.fakes.warehouse import bring_up_to_date, contents, load_all, publish_all, wipe
 
-pytestmark = pytest.mark.data
+pytestmark = [pytest.mark.data, pytest.mark.few_data_sets]
 
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
 _WAITING = (

@@ -11,7 +11,7 @@ from onchain_agg.metrics.registry import dataset_named
 from onchain_agg.metrics.upkeep import thin_history
 from onchain_agg.warehouse.versions import twins
 
-pytestmark = pytest.mark.data
+pytestmark = [pytest.mark.data, pytest.mark.few_data_sets]
 
 DAY = date(2026, 3, 1)
 HISTORY = twins(dataset_named("top_holders_daily").table).history

@@ -14,7 +14,7 @@ from onchain_agg.warehouse.types import DAY, NAME
 from onchain_agg.warehouse.versions import as_of, create_tables, publish, thin, twins
 from tests.fakes.scenes import row_versions, scalar
 
-pytestmark = pytest.mark.data
+pytestmark = [pytest.mark.data, pytest.mark.few_data_sets]
 
 DAY_ONE = date(2026, 5, 1)
 MORNING = datetime(2026, 5, 1, 8, tzinfo=UTC)

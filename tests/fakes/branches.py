@@ -2,12 +2,14 @@
 
 from collections import Counter
 from dataclasses import replace
+from datetime import datetime, timedelta
+from itertools import pairwise
 
 from hypothesis import settings
 from hypothesis import strategies as st
 
 from onchain_agg.chains import chain_named
-from tests.fakes.chain import Spend, Transfer, block
+from tests.fakes.chain import START, STEP, FakeBlock, Spend, Transfer, block
 
 EVM = replace(chain_named("anvil"), batch_blocks=2)
 UTXO = replace(chain_named("regtest"), batch_blocks=2)
@@ -16,8 +18,20 @@ UNTRACKED = b"\x77" * 20
 PEOPLE = [bytes([n]) * 20 for n in (1, 2, 3)]
 ZERO = bytes(20)
 # Where an example publishes every data set several times.
-FEW = settings(max_examples=max(settings().max_examples // 3, 1))
+FEW = settings(max_examples=max(settings().max_examples // 4, 1))
 AMOUNTS = st.sampled_from([0, 1, 999, 10**21, 10**39, 2**255])
+REST = timedelta(days=366)
+_BEFORE_REST = 2  # blocks
+
+
+def steadily(height: int) -> datetime:
+    """Return the time of a block where one follows the other by some hours."""
+    return START + height * STEP
+
+
+def after_a_rest(height: int) -> datetime:
+    """Return the time of a block where nothing happens for a year after the first ones."""
+    return steadily(height) + (REST if height >= _BEFORE_REST else timedelta(0))
 
 
 @st.composite
@@ -45,20 +59,37 @@ def book(held, moved):
 
 
 @st.composite
-def evm_branch(draw, trunk, length, salt):
-    """Return *length* blocks on *trunk*."""
+def evm_branch(draw, trunk, length, salt, at=steadily):
+    """Return *length* blocks on *trunk*; *at* tells a height's time."""
     blocks, held = [], Counter()
     for moved in (t for b in trunk for t in b.transfers):
         book(held, moved)
     parent = trunk[-1] if trunk else None
     for _ in range(length):
-        parent = block(parent, transfers=draw(transfers(held)), salt=salt)
+        height = _next(parent)
+        moves = draw(transfers(held))
+        if at is after_a_rest:
+            moves += _around_the_rest(height, held)
+        parent = block(parent, transfers=moves, salt=salt, at=at(height))
         blocks.append(parent)
     return blocks
 
 
+def _around_the_rest(height: int, held: Counter) -> tuple[Transfer, ...]:
+    """Return what everybody gets before the rest and moves when it is over; book it in *held*."""
+    moves: list[Transfer] = []
+    for person, other in pairwise([*PEOPLE, PEOPLE[0]]):
+        if height == 0:
+            moves.append(Transfer(None, None, person, 10**21, "reward"))
+        elif height == _BEFORE_REST and held[None, person]:
+            moves.append(Transfer(None, person, other, min(held[None, person], 10**20)))
+    for moved in moves:
+        book(held, moved)
+    return tuple(moves)
+
+
 @st.composite
-def utxo_branch(draw, trunk, length, salt):
+def utxo_branch(draw, trunk, length, salt, at=steadily):
     """Return *length* blocks on *trunk* that spend what is unspent there."""
     blocks, unspent = [], unspent_after(trunk)
     parent = trunk[-1] if trunk else None
@@ -67,19 +98,26 @@ def utxo_branch(draw, trunk, length, salt):
         address = draw(st.sampled_from([b"\x00" + PEOPLE[0], b"\x05" + PEOPLE[1], None]))
         created = [Spend((), ((address, 50 * 10**8), (None, 0)), coinbase_id)]
         unspent.append((coinbase_id, 0, 50 * 10**8))
-        for index in range(draw(st.integers(0, 2))):
+        # When a rest is over, somebody always sends all there is to one address.
+        wakes = at is after_a_rest and _next(parent) == _BEFORE_REST
+        for index in range(draw(st.integers(int(wakes), 2))):
             txid = f"{salt}tx{number}.{index}".encode().ljust(32, b".")
-            count = min(draw(st.integers(1, 2)), len(unspent))
+            sweeps = wakes and index == 0
+            count = len(unspent) if sweeps else min(draw(st.integers(1, 2)), len(unspent))
             taken = [unspent.pop(draw(st.integers(0, len(unspent) - 1))) for _ in range(count)]
             value = sum(v for _, _, v in taken)
             people = st.sampled_from([b"\x00" + p for p in PEOPLE])
-            part = value // draw(st.integers(1, 3))
+            part = value if sweeps else value // draw(st.integers(1, 3))
             outputs = ((draw(people), part), (draw(people), value - part - min(1, value - part)))
             created.append(Spend(tuple((t, n) for t, n, _ in taken), outputs, txid))
             unspent.extend((txid, n, v) for n, (_, v) in enumerate(outputs))
-        parent = block(parent, transactions=created, salt=salt)
+        parent = block(parent, transactions=created, salt=salt, at=at(_next(parent)))
         blocks.append(parent)
     return blocks
+
+
+def _next(parent: FakeBlock | None) -> int:
+    return 0 if parent is None else parent.height + 1
 
 
 def unspent_after(blocks):
@@ -96,16 +134,17 @@ def unspent_after(blocks):
     return [(txid, vout, value) for (txid, vout), value in unspent.items()]
 
 
-def branch_of(family, trunk, length, salt):
-    """Return the strategy for *length* blocks of *family* on *trunk*."""
-    return (evm_branch if family is EVM else utxo_branch)(trunk, length, salt)
+def branch_of(family, trunk, length, salt, at=steadily):
+    """Return the strategy for *length* blocks of *family* on *trunk*; *at* tells their times."""
+    return (evm_branch if family is EVM else utxo_branch)(trunk, length, salt, at)
 
 
 @st.composite
-def forked(draw, family):
+def forked(draw, family, at=steadily):
     """Return a common trunk and the two branches that grow from it; the second one is longer."""
-    old_length = draw(st.integers(1, 4))
+    # Both branches come to the end of the rest, if there is one.
+    old_length = draw(st.integers(_BEFORE_REST if at is after_a_rest else 1, 4))
     new_length = old_length + draw(st.integers(1, 2))
-    trunk = draw(branch_of(family, [], draw(st.integers(1, 6)), "trunk"))
-    old = draw(branch_of(family, trunk, old_length, "old"))
-    return trunk, old, draw(branch_of(family, trunk, new_length, "new"))
+    trunk = draw(branch_of(family, [], draw(st.integers(1, 6)), "trunk", at))
+    old = draw(branch_of(family, trunk, old_length, "old", at))
+    return trunk, old, draw(branch_of(family, trunk, new_length, "new", at))

@@ -29,6 +29,16 @@ def test_an_exchange_offers_what_is_pulled_from_it(venue):
     assert all(re.fullmatch(_PERPETUAL, name) for name in venue.funding)
 
 
+@pytest.mark.parametrize("name", ["bithumb", "upbit"])
+def test_a_venue_in_won_is_asked_for_the_price_of_tether(name):
+    venue = venue_named(name)
+    exchange = open_exchange(ExchangeAccess(exchange=venue.exchange))
+    market = "/".join(exchange.safe_currency_code(code) for code in ("USDT", "KRW"))
+
+    assert market in venue.trades
+    assert (market, "1d") in venue.candles
+
+
 def test_an_unknown_venue_is_told_with_the_nearest():
     with pytest.raises(UnknownNameError) as caught:
         venue_named("binanse")

@@ -1,4 +1,4 @@
-"""Bithumb: prices in Korean won. It hands out its newest 200 candles only."""
+"""Bithumb: prices in Korean won, also of Tether. It hands out its newest 200 candles only."""
 
 from onchain_agg.markets.definition import Venue
 
@@ -9,6 +9,6 @@ VENUE = Venue(
     trade_paging="backward",
     trade_page=500,
     candle_page=200,
-    trades=("BTC/KRW",),
-    candles=(("BTC/KRW", "1d"),),
+    trades=("BTC/KRW", "USDT/KRW"),
+    candles=(("BTC/KRW", "1d"), ("USDT/KRW", "1d")),
 )

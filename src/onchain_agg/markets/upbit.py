@@ -1,4 +1,4 @@
-"""Upbit: prices in Korean won. It hands out the trades of the last seven days only."""
+"""Upbit: prices in Korean won, also of Tether. It hands out trades of the last seven days only."""
 
 from onchain_agg.markets.definition import Venue
 
@@ -9,6 +9,6 @@ VENUE = Venue(
     trade_paging="backward",
     trade_page=500,
     candle_page=200,
-    trades=("BTC/KRW", "ETH/KRW"),
-    candles=(("BTC/KRW", "1d"), ("ETH/KRW", "1d")),
+    trades=("BTC/KRW", "ETH/KRW", "USDT/KRW"),
+    candles=(("BTC/KRW", "1d"), ("ETH/KRW", "1d"), ("USDT/KRW", "1d")),
 )

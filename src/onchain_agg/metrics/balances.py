@@ -9,6 +9,7 @@ from sqlalchemy import (
     CTE,
     ColumnElement,
     LargeBinary,
+    ScalarSelect,
     and_,
     false,
     func,
@@ -87,6 +88,30 @@ def balances_at_day_end(window: Window, assets: CTE) -> CTE:
         .where(balance != 0)
         .cte("held")
     )
+
+
+def holders_at_day_end(window: Window, asset_id: ColumnElement[int]) -> ScalarSelect[int]:
+    """Return how many addresses have more than nothing of an asset after the window's last block.
+
+    Those at the tip are counted, and only the addresses that later days changed looked at again.
+    """
+    tip, change = BALANCE.c, BALANCE_DELTA.c
+    later = (
+        select(change.address, func.sum(change.delta).label("delta"))
+        .where(change.asset_id == asset_id, change.day > window.day)
+        .group_by(change.address)
+        .subquery("later")
+    )
+    own = and_(tip.asset_id == asset_id, tip.address == later.c.address)
+    held_now = func.coalesce(tip.balance, 0)
+    then, now = held_now > later.c.delta, held_now > 0
+    corrected = (
+        select(func.count().filter(then) - func.count().filter(now))
+        .select_from(later.outerjoin(BALANCE, own))
+        .scalar_subquery()
+    )
+    at_tip = select(func.count()).where(tip.asset_id == asset_id, tip.balance > 0)
+    return select(at_tip.scalar_subquery() + corrected).scalar_subquery()
 
 
 def _native_is_complete(window: Window) -> ColumnElement[bool]:

@@ -33,6 +33,7 @@ from sqlalchemy import (
 from onchain_agg.chains import Asset, chain_named
 from onchain_agg.errors import ConfigError
 from onchain_agg.metrics.dataset import Window
+from onchain_agg.metrics.formulas import exact
 from onchain_agg.metrics.market import market_price_daily
 from onchain_agg.warehouse.tables.state import (
     CREATED_OUTPUT_DAILY,
@@ -141,7 +142,7 @@ def prices(window: Window) -> CTE:
     """
     price = PRICES.c
     return (
-        select(price.day, cast(cast(price.close_usd, Text), Numeric).label("price"))
+        select(price.day, exact(price.close_usd).label("price"))
         .where(price.asset == native_coin(window).symbol, price.day <= window.day)
         .cte("prices")
     )

@@ -25,6 +25,8 @@ from onchain_agg.warehouse.locks import publishing
 from onchain_agg.warehouse.tables.ops import WINDOW
 
 NO_THROTTLE = timedelta(0)
+# Days of a run whose broken contracts an error shows; it names the others.
+_TOLD_IN_FULL = 5
 # Facts outside of blocks have no finality; a correction that comes later opens the day again.
 _LATE_FACTS = timedelta(days=1)
 
@@ -64,6 +66,7 @@ def compute(
 
     Each window is one transaction under the data set's lock, with its ledger row; the dirty rows
     whose reach ends with a window are cleared in it. A run that dies is made up for by the next.
+    A window whose rows break their contract stays as it was, and dirty; the later ones go on.
 
     Args:
         engine: The warehouse.
@@ -79,7 +82,8 @@ def compute(
 
     Raises:
         ConfigError: A day is archived, and no *archive* was given.
-        DataSetError: The query breaks the table's contract; that window stays as it was.
+        DataSetError: Rows break the table's contract; names every day that they do so on. Every
+            other day was published.
         SourceError: The database failed; what was published stays, and the rest is still dirty.
     """
     snapshot = engine.execution_options(isolation_level="REPEATABLE READ")
@@ -88,17 +92,19 @@ def compute(
         work = todo(connection, dataset, scope, refresh=refresh, now=now)
         dirty.clear(connection, work.claim, work.nothing_to_do)
     done: list[Published] = []
+    refused: dict[date, DataSetError] = {}
     for day in work.days:
-        with _retryable(dataset), _readable(engine, dataset, scope, day, archive):
-            done.append(_publish(engine, dataset, scope, day, work, clock))
-        if progress is not None:
-            progress(done[-1])
-    with publishing(engine, dataset.name, scope) as connection:
-        if dataset.scope == "chain":
-            ledger.finalise(connection, dataset.name, scope)
+        try:
+            with _retryable(dataset), _readable(engine, dataset, scope, day, archive):
+                done.append(_publish(engine, dataset, scope, day, work, clock))
+        except DataSetError as error:
+            refused[day] = error
+            work = work.without(day)
         else:
-            settled = _time(connection, clock) - _LATE_FACTS
-            ledger.finalise_before(connection, dataset.name, scope, settled.date())
+            if progress is not None:
+                progress(done[-1])
+    _finalise(engine, dataset, scope, clock)
+    _raise_together(dataset, scope, refused)
     return done
 
 
@@ -147,6 +153,28 @@ def backfill(
                 .values(inputs={})
             )
         return dirty.mark(connection, dataset.name, scope, days)
+
+
+def _finalise(engine: Engine, dataset: DataSet, scope: str, clock: Clock | None) -> None:
+    with publishing(engine, dataset.name, scope) as connection:
+        if dataset.scope == "chain":
+            ledger.finalise(connection, dataset.name, scope)
+        else:
+            settled = _time(connection, clock) - _LATE_FACTS
+            ledger.finalise_before(connection, dataset.name, scope, settled.date())
+
+
+def _raise_together(dataset: DataSet, scope: str, refused: dict[date, DataSetError]) -> None:
+    if len(refused) == 1:
+        raise next(iter(refused.values()))
+    if refused:
+        told = [str(error) for error in list(refused.values())[:_TOLD_IN_FULL]]
+        if others := [str(day) for day in list(refused)[_TOLD_IN_FULL:]]:
+            told.append(f"Nor were: {', '.join(others)}.")
+        raise DataSetError(
+            f"{dataset.name}: {len(refused)} days of {scope} were not published.\n"
+            + "\n".join(told)
+        )
 
 
 def _readable(

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Table,
     Text,
     case,
+    cast,
     func,
     or_,
     select,
@@ -72,6 +73,7 @@ def flow_rows(window: Window, *, hourly: bool) -> Select[Any]:
     key = (*_thing(flow, hourly=hourly), flow.variant, flow.exchange)
     inflow, outflow = func.sum(flow.inflow), func.sum(flow.outflow)
     inflow_usd, outflow_usd = _usd(flow, flow.inflow), _usd(flow, flow.outflow)
+    priced = flow.price_usd.is_not(None)
     moment = (flow.hour_at.label("hour_at"),) if hourly else ()
     return select(
         *window.labels(),
@@ -86,9 +88,11 @@ def flow_rows(window: Window, *, hourly: bool) -> Select[Any]:
         inflow_usd.label("inflow_usd"),
         outflow_usd.label("outflow_usd"),
         pricing.money(inflow_usd - outflow_usd).label("netflow_usd"),
-        func.count().filter(flow.inflow > 0).label("inflow_transactions"),
-        func.count().filter(flow.outflow > 0).label("outflow_transactions"),
-        (func.count() - func.count(flow.price_usd)).label("unpriced"),
+        _count(flow.inflow_transactions).label("inflow_transactions"),
+        _count(flow.outflow_transactions).label("outflow_transactions"),
+        (_count(flow.transactions) - _count(case((priced, flow.transactions), else_=0))).label(
+            "unpriced"
+        ),
     ).group_by(*key, flow.symbol)
 
 
@@ -173,6 +177,10 @@ def _by_time(flow: FromClause) -> Subquery:
 def _thing(flow: Any, *, hourly: bool) -> tuple[ColumnElement[Any], ...]:
     """Return the columns that tell apart what is summed, beside variant and exchange."""
     return (flow.asset_id, flow.address, *((flow.hour_at,) if hourly else ()))
+
+
+def _count(transactions: ColumnElement[Any]) -> ColumnElement[int]:
+    return cast(func.sum(transactions), BigInteger)
 
 
 def _usd(flow: Any, amount: ColumnElement[Any]) -> ColumnElement[Any]:

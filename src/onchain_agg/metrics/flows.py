@@ -104,15 +104,38 @@ def timed_flows(window: Window, assets: CTE) -> CTE:
 
 
 def priced_flows(window: Window, assets: CTE) -> CTE:
-    """Return `timed_flows` with the price at their minute.
+    """Return `timed_flows` added up by minute, which has one price.
 
-    Columns: also ``price_usd``, NULL where there is none.
+    Columns: ``asset_id``, ``address``, ``symbol``, ``unit``, ``variant``, ``exchange``,
+    ``minute_at``, ``inflow`` and ``outflow``; ``transactions``, and how many of them have an inflow
+    (``inflow_transactions``) and an outflow; ``price_usd``, NULL where there is none.
     """
-    timed = timed_flows(window, assets)
-    moments = select(timed.c.symbol, timed.c.minute_at).distinct().cte("moment")
+    timed = timed_flows(window, assets).c
+    key = (timed.asset_id, timed.address, timed.symbol, timed.unit, timed.minute_at)
+    added_up = (
+        select(
+            *key,
+            timed.variant,
+            timed.exchange,
+            func.sum(timed.inflow).label("inflow"),
+            func.sum(timed.outflow).label("outflow"),
+            func.count().label("transactions"),
+            func.count().filter(timed.inflow > 0).label("inflow_transactions"),
+            func.count().filter(timed.outflow > 0).label("outflow_transactions"),
+        )
+        .group_by(*key, timed.variant, timed.exchange)
+        .cte("by_minute")
+    )
+    moments = select(added_up.c.symbol, added_up.c.minute_at).distinct().cte("moment")
     price = pricing.prices_at(window, moments)
-    same = and_(price.c.symbol == timed.c.symbol, price.c.minute_at == timed.c.minute_at)
-    return select(*timed.c, price.c.price_usd).outerjoin_from(timed, price, same).cte("valued")
+    same = and_(price.c.symbol == added_up.c.symbol, price.c.minute_at == added_up.c.minute_at)
+    return (
+        select(*added_up.c, price.c.price_usd)
+        # Full is the same as left, as every price is of one of the minutes; but PostgreSQL, which
+        # expects few of them, cannot look for the price again for each.
+        .outerjoin_from(added_up, price, same, full=True)
+        .cte("valued")
+    )
 
 
 def _of_transfers(window: Window, assets: CTE, owner: CTE) -> Select[Any]:

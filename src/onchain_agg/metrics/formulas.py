@@ -1,13 +1,14 @@
 """Formulas that several data sets share, as SQL expressions.
 
-Every one returns a double, and NULL where a value is missing or the denominator is zero: a ratio
-is never infinite, and a missing value never counts as 0. Exact amounts become doubles here, in
-the last step.
+Every one but `exact` returns a double, and NULL where a value is missing or the denominator is
+zero: a ratio is never infinite, and a missing value never counts as 0. Exact amounts become
+doubles here, in the last step.
 """
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Double, case, cast, func
+from sqlalchemy import ColumnElement, Double, Numeric, Text, case, cast, func
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 Expression = ColumnElement[Any]
 
@@ -15,6 +16,14 @@ Expression = ColumnElement[Any]
 def ratio(numerator: Expression, denominator: Expression) -> ColumnElement[float]:
     """Return *numerator* / *denominator*; NULL where the denominator is zero."""
     return _double(numerator) / func.nullif(_double(denominator), 0, type_=Double)
+
+
+def exact(value: Expression) -> ColumnElement[Any]:
+    """Return the double *value* as a numeric: the shortest decimal that stands for that double.
+
+    PostgreSQL's own conversion keeps its first 15 digits only; its text has all that it needs.
+    """
+    return cast(cast(value, Text), Numeric)
 
 
 def change(now: Expression, before: Expression) -> ColumnElement[float]:
@@ -49,9 +58,23 @@ def mvrv_z(
 ) -> ColumnElement[float]:
     """Return MVRV-Z (Glassnode).
 
-    *deviation* is the market cap's standard deviation with ddof 0 over every day since the first.
+    *deviation* is the market cap's standard deviation with ddof 0 over every day since the first,
+    as `deviation_of_caps` returns it.
     """
     return ratio(_double(market_cap_usd) - _double(realized_cap_usd), deviation)
+
+
+def deviation_of_caps(caps: Expression, day: Expression, last: Expression) -> ColumnElement[float]:
+    """Return the standard deviation, ddof 0, of the market caps of all days, for `mvrv_z`.
+
+    NULL unless every day from the first one with a cap to *last* has one: a gap is not a day like
+    the others. In a group there is one row at most of each *day*.
+    """
+    first = func.min(day).filter(caps.is_not(None))
+    whole = func.count(caps) == last - first + 1
+    # In order, so that the last digits do not depend on how the rows were read.
+    deviation = func.stddev_pop(aggregate_order_by(caps, day))
+    return case((whole, _double(deviation)))
 
 
 def nvt(market_cap_usd: Expression, transfer_value_usd: Expression) -> ColumnElement[float]:

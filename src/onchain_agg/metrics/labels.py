@@ -4,9 +4,11 @@ What counts is what is believed now of the window's day; an import that changes 
 dirty. A data set that uses these reads `LABEL`.
 """
 
-from datetime import date, timedelta
+from collections.abc import Sequence
+from datetime import date
 
-from sqlalchemy import CTE, func, or_, select
+from sqlalchemy import CTE, ColumnElement, and_, func, or_, select
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from onchain_agg.metrics.dataset import Window
 from onchain_agg.warehouse.tables.chain import LABEL
@@ -21,39 +23,40 @@ def labels_on(window: Window, category: str, day: date | None = None) -> CTE:
 
     Columns: ``address``, ``entity``.
     """
-    label, on = LABEL.c, day or window.day
+    label = LABEL.c
     return (
         select(label.address, label.entity)
-        # Two sources may say the same.
-        .distinct()
-        .where(
-            label.chain == window.scope,
-            label.category == category,
-            label.known_to.is_(None),
-            label.valid_from <= on,
-            or_(label.valid_to.is_(None), label.valid_to > on),
-        )
+        # Two sources may say the same. By address, so that PostgreSQL knows that a join with it
+        # makes no more rows.
+        .ext(distinct_on(label.address))
+        .order_by(label.address, label.entity)
+        .where(label.category == category, _holds(window, day or window.day))
         .cte()
     )
 
 
-def labels_changed(window: Window, category: str) -> CTE:
-    """Return the addresses whose entity on the window's day is not that of the day before.
+def categories_on(window: Window, categories: Sequence[str]) -> CTE:
+    """Return the addresses that labels put into one of *categories* on the window's day.
 
-    Columns: ``address``, ``entity_before`` (NULL: it had no label of *category*) and
-    ``entity_after`` (NULL: it has none any more).
+    Columns: ``address``, and for each category whether it is in it.
     """
-    before = labels_on(window, category, window.day - timedelta(days=1))
-    after = labels_on(window, category)
-    address = before.c.address
+    label = LABEL.c
     return (
         select(
-            # One of the two is there.
-            func.coalesce(address, after.c.address).label("address"),
-            before.c.entity.label("entity_before"),
-            after.c.entity.label("entity_after"),
+            label.address,
+            *(func.bool_or(label.category == category).label(category) for category in categories),
         )
-        .select_from(before.outerjoin(after, address == after.c.address, full=True))
-        .where(before.c.entity.is_distinct_from(after.c.entity))
+        .where(label.category.in_(categories), _holds(window, window.day))
+        .group_by(label.address)
         .cte()
+    )
+
+
+def _holds(window: Window, on: date) -> ColumnElement[bool]:
+    label = LABEL.c
+    return and_(
+        label.chain == window.scope,
+        label.known_to.is_(None),
+        label.valid_from <= on,
+        or_(label.valid_to.is_(None), label.valid_to > on),
     )

@@ -12,9 +12,7 @@ from sqlalchemy import (
     CTE,
     ColumnElement,
     Interval,
-    Numeric,
     and_,
-    cast,
     func,
     literal,
     select,
@@ -23,6 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from onchain_agg.metrics.dataset import Reach, Window
+from onchain_agg.metrics.formulas import exact
 from onchain_agg.metrics.market.market_price_1m import TABLE as PRICE
 from onchain_agg.warehouse.types import BIG
 
@@ -66,7 +65,7 @@ def prices_at(window: Window, moments: CTE) -> CTE:
         select(
             moment.symbol,
             moment.minute_at,
-            cast(found, Numeric).label("price_usd"),
+            exact(found).label("price_usd"),
             func.coalesce(today.c.minute_at, before.c.minute_at).label("price_at"),
         )
         .select_from(
@@ -84,7 +83,7 @@ def highest_price(window: Window, symbol: ColumnElement[str]) -> ColumnElement[A
     price = PRICE.c
     days = price.day.in_([window.day - timedelta(days=1), window.day])
     highest = select(func.max(price.price_usd)).where(days, price.asset == symbol)
-    return cast(highest.scalar_subquery(), Numeric)
+    return exact(highest.scalar_subquery())
 
 
 def usd_of(

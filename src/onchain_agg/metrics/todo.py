@@ -1,6 +1,6 @@
 """From dirty days to the days to compute: what each reaches, and what has to wait."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
 from sqlalchemy import Connection, or_, select
@@ -28,6 +28,12 @@ class Todo:
     days: tuple[date, ...] = ()
     ends: dict[date, list[date]] = field(default_factory=dict)
     nothing_to_do: tuple[date, ...] = ()
+
+    def without(self, failed: date) -> "Todo":
+        """Return the work in which every dirty day that reaches *failed* stays dirty."""
+        # Reach has no holes: what began before the failed day and has not ended yet reaches it.
+        kept = {end: [day for day in days if day > failed] for end, days in self.ends.items()}
+        return replace(self, ends=kept)
 
 
 def todo(

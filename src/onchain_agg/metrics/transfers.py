@@ -171,8 +171,9 @@ def _native_transfers(window: Window, assets: CTE) -> Select[Any]:
 def _outputs(window: Window, assets: CTE) -> Select[Any]:
     output, spent = UTXO_OUTPUT.c, SPENT_OUTPUT.c
     inputs = and_(
-        spent.chain == output.chain,
-        spent.day == output.day,
+        # Constants, so that one day's partition is looked into.
+        spent.chain == window.scope,
+        spent.day == window.day,
         spent.block_hash == output.block_hash,
         spent.tx_index == output.tx_index,
         not_(spent.overwritten),

@@ -66,7 +66,9 @@ def drop_cold_days(chain: str) -> dict[str, list[str]]:
 
 @heavy_task(size="memory")  # type: ignore[untyped-decorator] # Airflow types none of its factories.
 def audit_chain(chain: str, memory: str = "2GB") -> dict[str, int]:
-    """Compare the running state of *chain* with all its facts, archived and hot, row for row.
+    """Compare the running state of *chain* and its served holders with all its facts.
+
+    Days that left the fact tables are read from the archive, the others from the tables.
 
     Args:
         chain: Name of the chain.
@@ -80,8 +82,8 @@ def audit_chain(chain: str, memory: str = "2GB") -> dict[str, int]:
             archive that is not configured.
         SourceError: The storage does not answer.
     """
+    from onchain_agg.metrics.holder_audit import audit_chain as audit  # noqa: PLC0415 - as above
     from onchain_agg.settings import archive_of, load_settings  # noqa: PLC0415 - as above
-    from onchain_agg.warehouse.rebuild.audit import audit  # noqa: PLC0415 - as above
     from onchain_agg.warehouse.rebuild.scratch import Limits  # noqa: PLC0415 - as above
 
     definition, store = chain_named(chain), archive_of(load_settings())

@@ -1,18 +1,19 @@
-"""`RebuildOperator`: a chain's running state again from its facts, for any DAG."""
+"""A chain's running state again from its facts: `RebuildOperator`, for any DAG, and a task."""
 
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import BaseOperator, get_current_context
 
-from onchain_agg.chains import chain_named
+from onchain_agg.chains import all_chains, chain_named
 from onchain_agg.operators.mapped import placed_partial
 from onchain_agg.operators.session import warehouse
 from onchain_agg.operators.waking import blocks_of, outlets_with, wake
+from onchain_agg.routing.decorators import heavy_task
 from onchain_agg.routing.placement import route
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-    from airflow.sdk.definitions.mappedoperator import OperatorPartial
+    from airflow.sdk.definitions.mappedoperator import MappedOperator, OperatorPartial
     from sqlalchemy import Engine
 
     from onchain_agg.chains import EvmChain, UtxoChain
@@ -65,20 +66,52 @@ class RebuildOperator(BaseOperator):
             AirflowRescheduleException: The node goes away; the task goes on elsewhere.
         """
         # A DAG file is read without the libraries of a running task.
-        from onchain_agg.routing.interruption import times_cleared  # noqa: PLC0415
         from onchain_agg.routing.spot import spot_safe  # noqa: PLC0415
-        from onchain_agg.warehouse.apply import tip_of  # noqa: PLC0415
 
-        chain, store = chain_named(self.chain), context["task_state_store"]
-        with spot_safe(), warehouse() as engine:
-            applied = _build_state(engine, chain, store, times_cleared(context))
-            marked = _mark_windows(engine, chain)
-            with engine.connect() as connection:
-                tip = tip_of(connection, chain.name)
-            store.delete(_CHECKPOINT)
-        newest = {} if tip is None else {chain.name: tip.day}
-        wake(self, context["outlet_events"], blocks_of(chain), newest)
-        return {"height": applied.height, "waiting": applied.waiting, "windows": marked}
+        with spot_safe():
+            return _rebuild(self, chain_named(self.chain), context)
+
+
+@heavy_task(size=_SIZE)  # type: ignore[untyped-decorator] # Airflow types none of its factories.
+def rebuild_chain(memory: str) -> dict[str, int]:
+    """Do what `RebuildOperator` does for the chain ``params.chain``; return what it returns.
+
+    The outlets are the blocks of every chain; only those of this one wake.
+
+    Args:
+        memory: DuckDB's limit where facts left for the archive; the pod needs about 1 GB beside it.
+
+    Raises:
+        AirflowFailException: Some of the facts are archived, and there is no archive to read.
+    """
+    context = get_current_context()
+    chosen = chain_named(context["params"]["chain"])
+    done = _rebuild(context["task"], chosen, context, memory)
+    for chain in all_chains().values():
+        if chain.name != chosen.name:
+            wake(context["task"], context["outlet_events"], blocks_of(chain), {})
+    return done
+
+
+def _rebuild(
+    task: "BaseOperator | MappedOperator",
+    chain: "EvmChain | UtxoChain",
+    context: "Context",
+    memory: str | None = None,
+) -> dict[str, int]:
+    from onchain_agg.routing.interruption import times_cleared  # noqa: PLC0415 - as above
+    from onchain_agg.warehouse.apply import tip_of  # noqa: PLC0415 - as above
+
+    store = context["task_state_store"]
+    with warehouse() as engine:
+        applied = _build_state(engine, chain, store, times_cleared(context), memory)
+        marked = _mark_windows(engine, chain)
+        with engine.connect() as connection:
+            tip = tip_of(connection, chain.name)
+        store.delete(_CHECKPOINT)
+    newest = {} if tip is None else {chain.name: tip.day}
+    wake(task, context["outlet_events"], blocks_of(chain), newest)
+    return {"height": applied.height, "waiting": applied.waiting, "windows": marked}
 
 
 def _placed(*, chain: str, size: str, **chosen: Any) -> dict[str, Any]:
@@ -88,7 +121,11 @@ def _placed(*, chain: str, size: str, **chosen: Any) -> dict[str, Any]:
 
 
 def _build_state(
-    engine: "Engine", chain: "EvmChain | UtxoChain", store: Any, cleared: list[int]
+    engine: "Engine",
+    chain: "EvmChain | UtxoChain",
+    store: Any,
+    cleared: list[int],
+    memory: str | None,
 ) -> "Applied":
     """Build the state again: from the archive where facts left, which ends in one transaction."""
     from onchain_agg.settings import archive_of, load_settings  # noqa: PLC0415 - as above
@@ -97,11 +134,13 @@ def _build_state(
         has_left,
         rebuild_all,
     )
+    from onchain_agg.warehouse.rebuild.scratch import Limits  # noqa: PLC0415 - as above
 
     with engine.connect() as connection:
         is_archived = has_left(connection, chain)
     if is_archived:
-        rebuild_all(engine, chain, archive_of(load_settings()))
+        limits = Limits() if memory is None else Limits(memory)
+        rebuild_all(engine, chain, archive_of(load_settings()), limits)
         return apply_blocks(engine, chain, final_height=-1)
     return apply_blocks(engine, chain, final_height=_forget_state(engine, chain, store, cleared))
 

@@ -44,6 +44,7 @@ from onchain_agg.sources.sql_values import (
     time_of,
     whole_of,
 )
+from onchain_agg.sources.table_cells import row_problem, value_problem
 
 # The scope of a fact that belongs to no venue.
 GLOBAL = "global"
@@ -266,6 +267,7 @@ def _page(reading: Reading, rows: Sequence[Row[Any]]) -> Page:
             continue
         at = places[mapped.column]
         columns[name] = [_converted(reading, row, mapped, row[at], convert) for row in rows]
+    _refuse_contradictions(reading, rows, columns)
     scopes = columns.pop(target.scope) if target.scope else [GLOBAL] * len(rows)
     places_of: dict[str, list[int]] = defaultdict(list)
     for i, scope in enumerate(scopes):
@@ -280,6 +282,20 @@ def _page(reading: Reading, rows: Sequence[Row[Any]]) -> Page:
     return Page(len(rows), batches, _mark(reading, rows[-1]))
 
 
+def _refuse_contradictions(
+    reading: Reading, rows: Sequence[Row[Any]], columns: Mapping[str, Sequence[Any]]
+) -> None:
+    target = reading.source.target
+    unmapped = dict.fromkeys(TARGETS[target].fields)
+    for row, values in zip(rows, zip(*columns.values(), strict=True), strict=True):
+        told = unmapped | dict(zip(columns, values, strict=True))
+        if problem := row_problem(target, told):
+            raise DataSetError(
+                f"Source {reading.source.name}: {reading.source.table}: {problem}, in the row with "
+                f"{_shown(reading, row)}. Correct the row, or leave it out with a view."
+            )
+
+
 def _converters(source: SqlSource) -> dict[str, tuple[Mapped, Convert]]:
     """Return how each of our columns is filled.
 
@@ -289,7 +305,7 @@ def _converters(source: SqlSource) -> dict[str, tuple[Mapped, Convert]]:
     fields = TARGETS[source.target].fields
     found: dict[str, tuple[Mapped, Convert]] = {}
     for name, mapped in source.columns.items():
-        found[name] = (mapped, _convert(source, fields[name], mapped.values))
+        found[name] = (mapped, _convert(source, name, fields[name], mapped.values))
         if mapped.constant is not None:
             try:
                 found[name][1](mapped.constant)
@@ -300,7 +316,7 @@ def _converters(source: SqlSource) -> dict[str, tuple[Mapped, Convert]]:
     return found
 
 
-def _convert(source: SqlSource, field: Field, values: Mapping[str, str]) -> Convert:
+def _convert(source: SqlSource, name: str, field: Field, values: Mapping[str, str]) -> Convert:
     zone = ZoneInfo(source.time_zone) if source.time_zone else None
     plain: Mapping[Kind, Convert] = {
         Kind.TEXT: text_of,
@@ -323,6 +339,8 @@ def _convert(source: SqlSource, field: Field, values: Mapping[str, str]) -> Conv
             raise BadValueError(
                 f"is {converted!r}. {' or '.join(field.choices)} is needed: translate it by values"
             )
+        if problem := value_problem(source.target, name, field, converted):
+            raise BadValueError(problem)
         return converted
 
     return convert

@@ -16,6 +16,9 @@ from onchain_agg.sources.sql_targets import Field, Kind
 from onchain_agg.sources.sql_values import BadValueError, text_of, time_of
 
 _MARKET = re.compile(r"[^\s/:]+/[^\s/:]+(:[^\s/:]+)?")
+_MARKET_NEEDED = "A market is needed, as BASE/QUOTE or BASE/QUOTE:SETTLE"
+_NUMBERS = (Kind.NUMBER, Kind.WHOLE, Kind.SMALL)
+_FINER = re.compile(r"[.,]\d{7}", re.ASCII)
 _WHOLE = re.compile(r"-?\d{1,19}", re.ASCII)
 # A funding rate is as often negative; every other number here is a price or a quantity.
 _ANY = {("funding", "rate")}
@@ -55,8 +58,20 @@ def cell_of(fact: str, name: str, wanted: Field, cell: object, time_unit: str | 
     if wanted.kind is Kind.DAY:
         return _day(cell)
     if wanted.kind is Kind.TEXT:
-        return _text(name, wanted, cell)
+        return _text(fact, name, wanted, cell)
     return _number(fact, name, wanted, cell)
+
+
+def value_problem(fact: str, name: str, wanted: Field, value: Any) -> str | None:
+    """Return why a value of the right kind cannot be one of our column *name*, or None.
+
+    Numbers may be exact texts.
+    """
+    if name == "market" and not _MARKET.fullmatch(value):
+        return f"is {value!r}. {_MARKET_NEEDED}"
+    if wanted.kind in _NUMBERS and not _is_allowed(fact, name, Decimal(value)):
+        return f"is {value}. {wanted.kind.value.capitalize()}{_bound(fact, name)} is needed"
+    return None
 
 
 def row_problem(fact: str, values: Mapping[str, Any]) -> str | None:
@@ -94,19 +109,19 @@ _PROBLEMS: Mapping[str, Callable[[Mapping[str, Any]], str | None]] = {
 }
 
 
-def _text(name: str, wanted: Field, cell: object) -> str:
+def _text(fact: str, name: str, wanted: Field, cell: object) -> str:
     text = text_of(cell)
     if wanted.choices and text not in wanted.choices:
         raise BadValueError(f"is {text!r}. One of {', '.join(wanted.choices)} is needed")
-    if name == "market" and not _MARKET.fullmatch(text):
-        raise BadValueError(f"is {text!r}. A market is needed, as BASE/QUOTE or BASE/QUOTE:SETTLE")
+    if problem := value_problem(fact, name, wanted, text):
+        raise BadValueError(problem)
     return text
 
 
 def _number(fact: str, name: str, wanted: Field, cell: object) -> str | int:
     # The shortest text of a float is the number that was written into it.
     text = canonical(str(cell)) if not isinstance(cell, bool) else None
-    if text is None or not _is_allowed(fact, name, text):
+    if text is None or not _is_allowed(fact, name, Decimal(text)):
         raise BadValueError(f"is {cell!r}. {_needed(fact, name, wanted)} is needed")
     if wanted.kind is Kind.NUMBER:
         return text
@@ -116,19 +131,24 @@ def _number(fact: str, name: str, wanted: Field, cell: object) -> str | int:
     return int(text)
 
 
-def _is_allowed(fact: str, name: str, text: str) -> bool:
+def _is_allowed(fact: str, name: str, number: Decimal) -> bool:
     if (fact, name) in _ANY:
         return True
-    return not text.startswith("-") and (text != "0" or name in _QUANTITIES)
+    return number > 0 or (number == 0 and name in _QUANTITIES)
 
 
 def _needed(fact: str, name: str, wanted: Field) -> str:
     kind: str = wanted.kind.value.capitalize()
-    if wanted.kind not in (Kind.NUMBER, Kind.WHOLE, Kind.SMALL):
+    if wanted.kind not in _NUMBERS:
         return kind
-    if (fact, name) not in _ANY:
-        kind += " from 0 on" if name in _QUANTITIES else " above 0"
+    kind += _bound(fact, name)
     return f"{kind}, of up to 38 digits," if wanted.kind is Kind.NUMBER else kind
+
+
+def _bound(fact: str, name: str) -> str:
+    if (fact, name) in _ANY:
+        return ""
+    return " from 0 on" if name in _QUANTITIES else " above 0"
 
 
 def _time(cell: object, unit: str | None) -> datetime:
@@ -150,14 +170,20 @@ def _time(cell: object, unit: str | None) -> datetime:
             f"is {str(cell)!r}, which has no offset. Write it with one, as 2026-03-01T12:00:00Z or "
             "2026-03-01T21:00:00+09:00"
         )
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise BadValueError(f"is {str(cell)!r}, a time outside of the calendar") from None
 
 
 def _moment(cell: object) -> datetime:
     if isinstance(cell, datetime):
         return cell
+    text = str(cell)
+    if _FINER.search(text):
+        raise BadValueError(f"is {text!r}. Times are kept to the microsecond: six digits at most")
     try:
-        return datetime.fromisoformat(str(cell))
+        return datetime.fromisoformat(text)
     except ValueError:
         raise BadValueError(
             f"is {cell!r}. A time is needed, such as 2026-03-01T12:00:00Z"

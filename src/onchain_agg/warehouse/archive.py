@@ -13,7 +13,8 @@ from typing import Any, Protocol
 import pyarrow as pa
 from sqlalchemy import Connection, Engine, Row, Select, Table, delete, select
 
-from onchain_agg.errors import ConfigError, DataSetError
+from onchain_agg.errors import ConfigError
+from onchain_agg.warehouse.archived_rows import check_file, fingerprint_of_day
 from onchain_agg.warehouse.load import append
 from onchain_agg.warehouse.locks import lock_archived_day, share_archived_days
 from onchain_agg.warehouse.partitions import ensure_partitions
@@ -115,9 +116,9 @@ def readable(
             lock_archived_day(holder, chain, one)
         archived = holder.execute(query).all()
         _check_store(archived, store)
-        for row in archived:
-            bring_back(engine, by_day[row.table_name], row, store)
         try:
+            for row in archived:
+                bring_back(engine, by_day[row.table_name], row, store)
             yield
         finally:
             with engine.begin() as connection:
@@ -146,15 +147,10 @@ def put_back(connection: Connection, table: Table, archived: Row[Any], store: Da
         DataSetError: The archive does not hold the rows that left.
     """
     _remove(connection, table, archived)
-    rows = sum(
+    for batch in store.read(archived.location):
         append(connection, table, batch, {"chain": archived.chain})
-        for batch in store.read(archived.location)
-    )
-    if rows != archived.rows:
-        raise DataSetError(
-            f"{archived.location} holds {rows} rows of {table.fullname}, but {archived.rows}"
-            " left. Restore that file from its backup."
-        )
+    # In the table, so a mistake on the way from the file shows as well.
+    check_file(archived, fingerprint_of_day(connection, table, archived.chain, archived.day))
 
 
 def _check_store(archived: Sequence[Row[Any]], store: DayStore | None) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Column, Connection, Engine, Row, Table, select, text, update
+from sqlalchemy import Connection, Engine, Row, Table, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from onchain_agg.chains import Chain, UtxoChain
@@ -17,11 +17,14 @@ from onchain_agg.errors import ConfigError, DataSetError
 from onchain_agg.sources.batch import EVM_TABLES, UTXO_TABLES
 from onchain_agg.warehouse import dirty, ledger
 from onchain_agg.warehouse.archive import put_back
-from onchain_agg.warehouse.fingerprint import (
-    Fingerprint,
-    fingerprint_of_batches,
-    fingerprint_of_table,
+from onchain_agg.warehouse.archived_rows import (
+    check_bytes,
+    check_file,
+    file_columns,
+    fingerprint_of_day,
+    fingerprint_of_file,
 )
+from onchain_agg.warehouse.fingerprint import Fingerprint
 from onchain_agg.warehouse.locks import lock_archived_day, lock_archiving
 from onchain_agg.warehouse.parquet_store import ParquetStore, Written, location_of
 from onchain_agg.warehouse.partitions import ensure_partitions
@@ -74,11 +77,6 @@ def archived_tables(chain: Chain) -> list[Table]:
     tables = [METADATA.tables[f"chain.{name}"] for name in names]
     by_day = [table for table in tables if is_partitioned(table)]
     return [*by_day, SPENT_OUTPUT] if isinstance(chain, UtxoChain) else by_day
-
-
-def file_columns(table: Table) -> list[Column[Any]]:
-    """Return the columns that a file holds; chain and day are in its path."""
-    return [column for column in table.columns if column.name not in {"chain", "day"}]
 
 
 def final_days(connection: Connection, chain: Chain) -> list[date]:
@@ -164,7 +162,6 @@ def restore_day(engine: Engine, store: ParquetStore, chain: Chain, day: date) ->
             table = METADATA.tables[row.table_name]
             ensure_partitions(engine, table, [day])
             put_back(connection, table, row, store)
-            check_equal(row, fingerprint_of_day(connection, table, chain.name, day))
         _set_dropped(connection, chain.name, day, [row.table_name for row in left], dropped=False)
     return sum(row.rows for row in left)
 
@@ -176,33 +173,8 @@ def verify_day(store: ParquetStore, archived: Row[Any]) -> None:
         DataSetError: It is not there, was altered, or does not hold what was archived.
         SourceError: The storage does not answer.
     """
-    stated, found = store.manifest(archived.location)["sha256"], store.sha256(archived.location)
-    if found != stated:
-        raise DataSetError(
-            f"{archived.location} has SHA-256 {found}, but its manifest says {stated}."
-            " Restore it from its backup."
-        )
-    check_equal(archived, _fingerprint_of_file(store, archived.table_name, archived.location))
-
-
-def fingerprint_of_day(connection: Connection, table: Table, chain: str, day: date) -> Fingerprint:
-    """Return the fingerprint of the rows that *table* holds of a chain's day."""
-    condition = (table.c.chain == chain, table.c.day == day)
-    return fingerprint_of_table(connection, table, file_columns(table), *condition)
-
-
-def check_equal(archived: Row[Any], found: Fingerprint) -> None:
-    """Return where *found* is what the row of `ops.archived_day` says.
-
-    Raises:
-        DataSetError: It is not; names the file and both figures.
-    """
-    stated = Fingerprint(archived.rows, archived.checksum)
-    if found != stated:
-        raise DataSetError(
-            f"{archived.location} was archived with {stated}, but {found} were found."
-            f" Nothing left {archived.table_name}."
-        )
+    check_bytes(store, archived)
+    check_file(archived, fingerprint_of_file(store, archived.table_name, archived.location))
 
 
 def _blocks(connection: Connection, chain: Chain, day: date) -> dict[str, Any]:
@@ -243,7 +215,7 @@ def _written(
     columns = file_columns(table)
     rows = stored_rows(connection, table, columns, table.c.chain == chain.name, table.c.day == day)
     written = store.write(location, schema_of(columns), rows)
-    found = _fingerprint_of_file(store, table.fullname, location)
+    found = fingerprint_of_file(store, table.fullname, location)
     if found != stored:
         raise DataSetError(
             f"{location} was read back with {found}, but {table.fullname} holds {stored}."
@@ -279,12 +251,6 @@ def _manifest(
         "blocks": blocks,
         "columns": [{"name": field.name, "type": str(field.type)} for field in schema],
     }
-
-
-def _fingerprint_of_file(store: ParquetStore, table_name: str, location: str) -> Fingerprint:
-    columns = [column.name for column in file_columns(METADATA.tables[table_name])]
-    schema = schema_of(file_columns(METADATA.tables[table_name]))
-    return fingerprint_of_batches(schema, store.read(location, columns))
 
 
 def _enter(

@@ -8,13 +8,14 @@ moves, all in one transaction.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import (
     Column,
+    ColumnElement,
     Connection,
     Engine,
     MetaData,
@@ -29,6 +30,7 @@ from sqlalchemy import (
     or_,
     select,
     text,
+    union_all,
 )
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.schema import CreateTable, DropTable
@@ -44,6 +46,7 @@ from onchain_agg.warehouse.types import TIME
 
 Clock = Callable[[], datetime]
 
+_EARLIEST = date(1970, 1, 1)
 # The column whose UTC day is a row's day, where the source does not tell the day itself.
 _TIMES = ("traded_at", "open_at", "funded_at", "priced_at")
 
@@ -89,6 +92,9 @@ def record(
 ) -> Recorded:
     """Make *table* believe the rows of *batch*, by primary key, and return what changed.
 
+    A row whose corrected time lies on the day before or after takes the place of the former one
+    there: clocks and zones err by hours. To look for it on every day would read the whole table.
+
     Args:
         engine: The warehouse.
         table: A fact table of the schema ``market``.
@@ -101,15 +107,18 @@ def record(
 
     Raises:
         ConfigError: *table* or *scope* do not fit, or the batch lacks a column or has one too many.
-        DataSetError: A key comes twice with different values, or PostgreSQL refused a row. Nothing
-            was written.
+        DataSetError: A key comes twice with different values, a day is before 1970 or in the
+            future, or PostgreSQL refused a row. Nothing was written.
     """
     _check_scope(table, scope)
     with engine.begin() as connection:
         lock_facts(connection, table.fullname, scope)
         at = clock() if clock is not None else connection.scalars(select(func.now())).one()
         stage = _staged(connection, table, scope, batch)
+        _refuse_unknowable(connection, table, stage, at)
         corrected = _move_corrected(connection, table, stage, at)
+        if _tells_its_day(table):
+            corrected += _move_from_beside(connection, table, stage, at)
         new = _add_new(connection, table, stage, at)
         days = tuple(sorted({*corrected, *new}))
         changed(connection, table.fullname, scope, days)
@@ -211,30 +220,74 @@ def _columns(
     return given, missing
 
 
+def _tells_its_day(table: Table) -> bool:
+    """Return whether the key's day is that of a time beside the key, which may be corrected."""
+    names = set(table.primary_key.columns.keys())
+    return "day" in names and any(name in table.c and name not in names for name in _TIMES)
+
+
 def _refuse_twins(connection: Connection, table: Table, stage: Table) -> None:
-    key = [stage.c[c.name] for c in table.primary_key]
+    same = [stage.c[c.name] for c in table.primary_key]
+    key: list[ColumnElement[Any]] = [*same]
+    if _tells_its_day(table):
+        same = [column for column in same if column.name != "day"]
+        key = [func.min(stage.c.day) if c is stage.c.day else c for c in key]
     twice = connection.execute(
-        select(*key).group_by(*key).having(func.count() > 1).limit(1)
+        select(*key).group_by(*same).having(func.count() > 1).limit(1)
     ).first()
     if twice is not None:
-        named = ", ".join(f"{c.name} {v}" for c, v in zip(table.primary_key, twice, strict=True))
         raise DataSetError(
-            f"{table.fullname}: {named} comes twice with different values. Keep one of them."
+            f"{table.fullname}: {_named(table, twice)} comes twice with different values."
+            " Keep one of them."
         )
+
+
+def _refuse_unknowable(connection: Connection, table: Table, stage: Table, at: datetime) -> None:
+    # Clocks differ, and a day's rate may be told in its evening: one day ahead is no error.
+    newest = at.date() + timedelta(days=1)
+    key = [stage.c[c.name] for c in table.primary_key]
+    strange = connection.execute(
+        select(*key).where(~stage.c.day.between(_EARLIEST, newest)).limit(1)
+    ).first()
+    if strange is not None:
+        raise DataSetError(
+            f"{table.fullname}: {_named(table, strange)} is not between {_EARLIEST} and {newest},"
+            " so nobody can know it. Correct its time."
+        )
+
+
+def _named(table: Table, key: Iterable[object]) -> str:
+    return ", ".join(f"{c.name} {v}" for c, v in zip(table.primary_key, key, strict=True))
 
 
 def _move_corrected(connection: Connection, table: Table, stage: Table, at: datetime) -> list[date]:
     """Move the believed rows that the stage contradicts to the history; return their days."""
-    history = history_of(table)
     key = and_(*(stage.c[c.name] == c for c in table.primary_key))
     others = [c for c in stage.columns if c.name not in table.primary_key.columns]
     differs = or_(*(table.c[c.name].is_distinct_from(c) for c in others))
-    gone = (
-        table.delete()
-        .where(exists().where(key, differs).correlate(table))
-        .returning(*table.columns)
-        .cte("gone")
-    )
+    return _move(connection, table, exists().where(key, differs).correlate(table), at)
+
+
+def _move_from_beside(
+    connection: Connection, table: Table, stage: Table, at: datetime
+) -> list[date]:
+    """Move what is believed on the days beside the staged ones to the history; return its days."""
+    names = [c.name for c in table.primary_key if c.name != "day"]
+    beside = union_all(
+        *(
+            select(*(stage.c[name] for name in names), (stage.c.day + step).label("day"))
+            for step in (literal(1), literal(-1))
+        )
+    ).subquery("beside")
+    key = and_(*(beside.c[c.name] == c for c in table.primary_key))
+    return _move(connection, table, exists().where(key).correlate(table), at)
+
+
+def _move(
+    connection: Connection, table: Table, which: ColumnElement[bool], at: datetime
+) -> list[date]:
+    history = history_of(table)
+    gone = table.delete().where(which).returning(*table.columns).cte("gone")
     names = [column.name for column in table.columns]
     former = select(*(gone.c[name] for name in names), literal(at, TIME))
     moved = history.insert().from_select([*names, "known_to"], former).returning(history.c.day)

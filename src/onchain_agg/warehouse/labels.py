@@ -28,6 +28,8 @@ from onchain_agg.warehouse.types import ADDRESS, TIME
 
 # Stands for "still so" where days are compared.
 _OPEN = date.max
+# Category and entity of what data sets tell of every exchange together.
+_ALL_EXCHANGES = ("exchange", "all")
 _INSTANT = timedelta(microseconds=1)
 
 
@@ -99,8 +101,9 @@ def import_labels(
         replace_all: Whether labels of the source that the rows do not name are believed no longer.
 
     Raises:
-        ConfigError: An address is wrong, a label ends before it begins, or two labels of one
-            address and category name different entities for one day; names both.
+        ConfigError: An address is wrong, a label ends before it begins, an exchange is named
+            ``all``, or two labels of one address and category name different entities for one day;
+            names both.
     """
     if at.tzinfo is None:
         raise ConfigError(f"The import's time {at} has no zone. Give an aware time, such as UTC.")
@@ -147,6 +150,11 @@ def _label(chain: Chain, row: LabelRow, source: str) -> Label:
         raise ConfigError(
             f"{row.place}: valid_to {row.valid_to} is not after valid_from {row.valid_from}. "
             "valid_to is the first day after."
+        )
+    if (row.category, row.entity) == _ALL_EXCHANGES:
+        raise ConfigError(
+            f"{row.place}: entity is 'all', which stands for all exchanges as one. Write the "
+            "exchange's own name."
         )
     return Label(
         address=address,

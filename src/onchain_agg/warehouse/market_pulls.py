@@ -26,8 +26,11 @@ Kind = Literal["trades", "candles", "funding"]
 
 # How many answers one pull asks for; the next one goes on from there.
 MOST_PAGES = 500
-# Where a first pull begins, before now. Kraken keeps 720 candles.
-_FIRST_TRADES = timedelta(days=1)
+# Where a first pull begins: with the UTC day that was so long before now. A market's first day is
+# whole then, for the trades of a part of it would stand for all of it. Of trades it is today's:
+# Upbit and Bithumb hand them out backward, and all of them have to be asked for in one pull.
+_FIRST_TRADES = timedelta(0)
+# Kraken keeps 720 candles.
 _FIRST_CANDLES = 700
 _FIRST_FUNDING = timedelta(days=90)
 _TIME = pa.timestamp("us", tz="UTC")
@@ -93,7 +96,7 @@ def pull_trades(
 ) -> Pulled:
     """Record the trades of *market* since the last pull; return what changed.
 
-    A first pull begins a day ago.
+    A first pull begins with the first instant of the UTC day.
 
     Args:
         engine: The warehouse.
@@ -133,8 +136,8 @@ def pull_candles(
 ) -> Pulled:
     """Record the candles of *market* that are over since the last pull; return what changed.
 
-    The last known candle is read again, so a correction of it is seen. A first pull begins 700
-    candles ago. Arguments and errors are those of `pull_trades`.
+    The last known candle is read again, so a correction of it is seen. A first pull begins with
+    the UTC day of 700 candles ago. Arguments and errors are those of `pull_trades`.
     """
     reading = reading or Reading()
     name, scope = f"candles.{venue.name}", f"{market} {span}"
@@ -160,17 +163,24 @@ def pull_funding(
 ) -> Pulled:
     """Record the funding rates of the perpetual *market* since the last pull; return what changed.
 
-    A first pull begins 90 days ago. Arguments and errors are those of `pull_trades`.
+    A first pull begins with the UTC day of 90 days ago. Arguments and errors are those of
+    `pull_trades`.
     """
     reading = reading or Reading()
     name = f"funding.{venue.name}"
     known = _known(engine, name, market, reading)
     if known is not None:
-        start = Known(known["at_ms"], known["interval_hours"])
+        first = known["at_ms"]
+        start = Known(first, known["interval_hours"])
     else:
-        start = Known(_first_ms(client, reading, _FIRST_FUNDING))
+        first = _first_ms(client, reading, _FIRST_FUNDING)
+        # The rate before the first one says since when that one holds.
+        start = Known(first - SPAN_MS["1d"])
     done = Pulled()
-    for page in funding_pages(client, venue, market, start, most_pages=reading.most_pages):
+    for rates in funding_pages(client, venue, market, start, most_pages=reading.most_pages):
+        page = [rate for rate in rates if rate.at_ms >= first]
+        if not page:
+            continue
         last = page[-1]
         mark = {"at_ms": last.at_ms, "interval_hours": last.interval_hours}
         batch = _funding(market, page)
@@ -194,7 +204,8 @@ def _first_ms(client: Any, reading: Reading, before: timedelta) -> int:
     if reading.since is not None:
         return ms_of(reading.since)
     now: int = client.milliseconds()
-    return now - before // timedelta(milliseconds=1)
+    first = now - before // timedelta(milliseconds=1)
+    return first - first % SPAN_MS["1d"]
 
 
 def _trades(market: str, trades: Sequence[Trade]) -> pa.RecordBatch:

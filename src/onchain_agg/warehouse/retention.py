@@ -14,12 +14,8 @@ from sqlalchemy.exc import OperationalError
 
 from onchain_agg.chains import Chain, UtxoChain, all_chains
 from onchain_agg.errors import SourceError
-from onchain_agg.warehouse.archiving import (
-    archive_day,
-    archived_tables,
-    check_equal,
-    fingerprint_of_day,
-)
+from onchain_agg.warehouse.archived_rows import check_table, fingerprint_of_day
+from onchain_agg.warehouse.archiving import archive_day, archived_tables
 from onchain_agg.warehouse.locks import lock_archived_day
 from onchain_agg.warehouse.parquet_store import ParquetStore
 from onchain_agg.warehouse.partitions import drop_partition, partition_days, partition_name
@@ -163,7 +159,7 @@ def _drop_partition(connection: Connection, table: Table, day: date, chains: lis
     here = (columns.table_name == table.fullname, columns.day == day)
     archived = connection.execute(select(ARCHIVED_DAY).where(*here, ~columns.dropped)).all()
     for row in archived:
-        check_equal(row, fingerprint_of_day(connection, table, row.chain, day))
+        check_table(row, fingerprint_of_day(connection, table, row.chain, day))
     drop_partition(connection, table, day)
     connection.execute(
         update(ARCHIVED_DAY)

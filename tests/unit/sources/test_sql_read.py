@@ -1,69 +1,21 @@
 """Somebody else's table, here in SQLite, is read page by page, or refused with the row's name."""
 
-from contextlib import contextmanager
 from datetime import UTC, date, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import create_engine, make_url
+from sqlalchemy import make_url
 from sqlalchemy.dialects import mysql, postgresql, sqlite
-from sqlalchemy.pool import StaticPool
 
 from onchain_agg.errors import ConfigError, DataSetError, SourceError, UnknownNameError
-from onchain_agg.sources.sql import SqlSource
 from onchain_agg.sources.sql_engine import opened
 from onchain_agg.sources.sql_read import page_query, read_pages, reading_of
-
-_FILLS = (
-    "CREATE TABLE fills (id INTEGER PRIMARY KEY, venue TEXT, done_at TEXT, price NUMERIC,"
-    " size TEXT, way TEXT, seen INTEGER)"
-)
-_FILL = (1, "kraken", "2026-03-01 12:00:00+00:00", 0.1, "2.5", "B", 7)
-_COLUMNS = {
-    "venue": "venue",
-    "market": {"constant": "BTC/USD"},
-    "trade_id": "id",
-    "traded_at": "done_at",
-    "price": "price",
-    "amount": "size",
-    "side": {"column": "way", "values": {"B": "buy", "S": "sell"}},
-}
-
-
-@contextmanager
-def fills(*rows, table=_FILLS):
-    """Yield an engine on a database with these rows."""
-    # One connection, because each has a memory of its own.
-    engine = create_engine("sqlite://", poolclass=StaticPool)
-    with engine.begin() as connection:
-        connection.exec_driver_sql(table)
-        for row in rows:
-            marks = ", ".join("?" * len(row))
-            connection.exec_driver_sql(f"INSERT INTO fills VALUES ({marks})", row)
-    yield engine
-    engine.dispose()
-
-
-def declared(**changes):
-    told = {
-        "name": "legacy",
-        "url": "sqlite://",
-        "table": "fills",
-        "target": "trades",
-        "columns": _COLUMNS,
-        "watermark": "seen",
-        **changes,
-    }
-    return SqlSource.model_validate({k: v for k, v in told.items() if v is not None})
-
-
-def read(engine, source, since=None):
-    return list(read_pages(engine, reading_of(engine, source), since))
+from tests.unit.sources.legacy_table import COLUMNS, FILL, FILLS, declared, fills, read
 
 
 def test_a_row_becomes_a_fact_with_its_exact_values():
-    with fills(_FILL) as engine:
+    with fills(FILL) as engine:
         (page,) = read(engine, declared())
 
     assert (page.rows, page.watermark) == (1, 7)
@@ -82,8 +34,8 @@ def test_a_row_becomes_a_fact_with_its_exact_values():
 
 
 def test_a_page_is_split_by_venue():
-    other = (2, "upbit", *_FILL[2:])
-    with fills(_FILL, other, (3, *_FILL[1:])) as engine:
+    other = (2, "upbit", *FILL[2:])
+    with fills(FILL, other, (3, *FILL[1:])) as engine:
         (page,) = read(engine, declared())
 
     assert {s: b.column("trade_id").to_pylist() for s, b in page.batches.items()} == {
@@ -100,7 +52,7 @@ def test_facts_of_no_venue_have_one_scope_and_days_of_their_own():
         "quote": {"constant": "KRW"},
         "rate": "price",
     }
-    with fills(_FILL) as engine:
+    with fills(FILL) as engine:
         (page,) = read(engine, declared(target="fx", columns=columns))
 
     assert page.batches["global"].to_pylist() == [
@@ -121,7 +73,7 @@ def test_an_empty_table_has_no_page():
 def test_rows_of_one_watermark_are_neither_lost_nor_read_twice_at_a_pages_end(
     seen, batch_rows, since
 ):
-    rows = [(id_, *_FILL[1:6], mark) for id_, mark in enumerate(seen)]
+    rows = [(id_, *FILL[1:6], mark) for id_, mark in enumerate(seen)]
     with fills(*rows) as engine:
         pages = read(engine, declared(batch_rows=batch_rows), since)
 
@@ -132,7 +84,7 @@ def test_rows_of_one_watermark_are_neither_lost_nor_read_twice_at_a_pages_end(
 
 
 def test_what_arrives_above_the_end_of_a_pull_waits_for_the_next_one():
-    with fills(_FILL, (2, *_FILL[1:])) as engine:
+    with fills(FILL, (2, *FILL[1:])) as engine:
         pages = read_pages(engine, reading_of(engine, declared(batch_rows=1)), None)
         first = next(pages)
         with engine.begin() as connection:
@@ -151,10 +103,10 @@ def test_what_arrives_above_the_end_of_a_pull_waits_for_the_next_one():
     ],
 )
 def test_the_query_is_written_for_each_database_without_comparing_tuples(dialect, text):
-    with fills(_FILL) as engine:
+    with fills(FILL) as engine:
         with engine.begin() as connection:
             connection.exec_driver_sql("ATTACH ':memory:' AS legacy")
-            connection.exec_driver_sql(_FILLS.replace("fills", "legacy.fills"))
+            connection.exec_driver_sql(FILLS.replace("fills", "legacy.fills"))
         reading = reading_of(engine, declared(table="legacy.fills"))
 
     query = str(page_query(reading, None, (7, 1), 9).compile(dialect=dialect))
@@ -173,7 +125,7 @@ def test_the_query_is_written_for_each_database_without_comparing_tuples(dialect
             id="no such table",
         ),
         pytest.param(
-            {"columns": {**_COLUMNS, "price": "prise"}},
+            {"columns": {**COLUMNS, "price": "prise"}},
             UnknownNameError,
             "No column of fills (source legacy, columns.price) is named 'prise'. Did you mean"
             " 'price'? Defined: done_at, id, price, seen, size, venue, way.",
@@ -187,10 +139,16 @@ def test_the_query_is_written_for_each_database_without_comparing_tuples(dialect
             id="a watermark that is not there",
         ),
         pytest.param(
-            {"columns": {**_COLUMNS, "price": {"constant": "cheap"}}},
+            {"columns": {**COLUMNS, "price": {"constant": "cheap"}}},
             ConfigError,
             "Source legacy: columns.price: the constant is 'cheap'. A number is needed.",
             id="a constant of another type",
+        ),
+        pytest.param(
+            {"columns": {**COLUMNS, "price": {"constant": "-1300"}}},
+            ConfigError,
+            "Source legacy: columns.price: the constant is -1300. A number above 0 is needed.",
+            id="a constant that no price is",
         ),
         pytest.param(
             {"key": ["venue"]},
@@ -210,7 +168,7 @@ def test_the_query_is_written_for_each_database_without_comparing_tuples(dialect
     ],
 )
 def test_a_declaration_that_does_not_fit_its_table_is_refused(changes, error, message):
-    with fills(_FILL, (2, *_FILL[1:])) as engine, pytest.raises(error) as caught:
+    with fills(FILL, (2, *FILL[1:])) as engine, pytest.raises(error) as caught:
         read(engine, declared(**changes))
 
     assert str(caught.value) == message
@@ -239,9 +197,9 @@ def test_a_declaration_that_does_not_fit_its_table_is_refused(changes, error, me
     ],
 )
 def test_a_value_that_does_not_fit_is_named_with_its_row(place, value, message):
-    wrong = [2, *_FILL[1:]]
+    wrong = [2, *FILL[1:]]
     wrong[place] = value
-    with fills(_FILL, tuple(wrong)) as engine, pytest.raises(DataSetError) as error:
+    with fills(FILL, tuple(wrong)) as engine, pytest.raises(DataSetError) as error:
         read(engine, declared())
 
     assert str(error.value) == (
@@ -251,15 +209,15 @@ def test_a_value_that_does_not_fit_is_named_with_its_row(place, value, message):
 
 
 def test_a_text_of_another_choice_is_named():
-    columns = {**_COLUMNS, "side": "way"}
-    with fills(_FILL) as engine, pytest.raises(DataSetError) as error:
+    columns = {**COLUMNS, "side": "way"}
+    with fills(FILL) as engine, pytest.raises(DataSetError) as error:
         read(engine, declared(columns=columns))
 
     assert "is 'B'. buy or sell is needed: translate it by values" in str(error.value)
 
 
 def test_a_row_without_a_watermark_is_not_passed_over():
-    with fills(_FILL, (2, *_FILL[1:6], None)) as engine, pytest.raises(DataSetError) as error:
+    with fills(FILL, (2, *FILL[1:6], None)) as engine, pytest.raises(DataSetError) as error:
         read(engine, declared())
 
     assert str(error.value) == (
@@ -270,8 +228,8 @@ def test_a_row_without_a_watermark_is_not_passed_over():
 
 def test_texts_that_do_not_sort_as_their_times_do_are_refused():
     rows = [
-        (1, *_FILL[1:2], "2026-03-01 12:00:00+00:00", *_FILL[3:]),
-        (2, *_FILL[1:2], "2026-03-01 13:00:00+09:00", *_FILL[3:]),
+        (1, *FILL[1:2], "2026-03-01 12:00:00+00:00", *FILL[3:]),
+        (2, *FILL[1:2], "2026-03-01 13:00:00+09:00", *FILL[3:]),
     ]
     with fills(*rows) as engine, pytest.raises(DataSetError) as error:
         read(engine, declared(watermark="done_at"))
@@ -283,8 +241,8 @@ def test_texts_that_do_not_sort_as_their_times_do_are_refused():
 
 
 def test_a_table_without_a_key_is_refused_until_one_is_declared():
-    table = _FILLS.replace(" PRIMARY KEY", "")
-    with fills(_FILL, table=table) as engine:
+    table = FILLS.replace(" PRIMARY KEY", "")
+    with fills(FILL, table=table) as engine:
         with pytest.raises(ConfigError) as error:
             read(engine, declared())
         (page,) = read(engine, declared(key=["id"]))
@@ -297,7 +255,7 @@ def test_a_table_without_a_key_is_refused_until_one_is_declared():
 
 
 def test_a_view_is_read_like_a_table():
-    with fills(_FILL) as engine:
+    with fills(FILL) as engine:
         with engine.begin() as connection:
             connection.exec_driver_sql("CREATE VIEW good AS SELECT * FROM fills WHERE id < 9")
         (page,) = read(engine, declared(table="good", key=["id"]))

@@ -6,9 +6,9 @@ differs between venues: 8 hours, 4, 1.
 * Of one market: ``sum`` of the day's rates, and their mean for 8 hours: sum of the rates times
   8 / sum of their intervals in hours. So 24 rates of an hour and 3 of eight hours compare.
 * ``funding_sum`` and ``funding_mean_8h`` = the markets' values weighted by open interest: each
-  market's mean of the day, US dollar. Where it is not told of one of the markets, or zero of all,
-  every market weighs the same and ``equal_weights`` is true. The weighting is our choice; venues
-  and vendors publish none.
+  market's mean of the day, US dollar. Where it is not told with one of the rates, or zero of all
+  markets, every market weighs the same and ``equal_weights`` is true. The weighting is our choice;
+  venues and vendors publish none.
 * ``annualised`` = funding_mean_8h * 3 * 365.
 
 Known gaps: no compounding. A market with some of the day's rates only counts with these.
@@ -50,7 +50,7 @@ TABLE = Table(
     Column("rates", BigInteger, nullable=False, comment="Number of rates of the day."),
     Column("markets", BigInteger, nullable=False, comment="Number of perpetuals."),
     Column("venues", BigInteger, nullable=False, comment="Number of venues."),
-    Column("open_interest_usd", Numeric, comment="US dollar; NULL where not told of all."),
+    Column("open_interest_usd", Numeric, comment="US dollar; NULL where not told with every rate."),
     Column("equal_weights", Boolean, nullable=False, comment="Not weighted by open interest."),
 )
 
@@ -79,7 +79,8 @@ def rows(window: Window) -> Select[Any]:
 def _markets(window: Window) -> Subquery:
     """Return the day's sum and mean of each perpetual."""
     funding = FUNDING_RATE.c
-    paid = func.sum(funding.rate)
+    paid, interest = func.sum(funding.rate), funding.open_interest_usd
+    told = func.count(interest) == func.count()
     return (
         select(
             funding.venue,
@@ -87,7 +88,7 @@ def _markets(window: Window) -> Subquery:
             paid.label("total"),
             (paid * 8 / func.sum(funding.interval_hours)).label("mean"),
             func.count().label("rates"),
-            func.avg(funding.open_interest_usd).label("open_interest_usd"),
+            case((told, func.avg(interest))).label("open_interest_usd"),
         )
         .where(funding.day == window.day, funding.interval_hours > 0)
         .group_by(funding.venue, funding.market)

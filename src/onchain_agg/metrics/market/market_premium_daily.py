@@ -198,6 +198,7 @@ DATASET = DataSet(
     scope="global",
     reads=(market_ohlcv_1d.TABLE, market_price_daily.TABLE, FX_RATE),
     reach=Reach(_FX_FILLED_DAYS + 1),
+    same_day=(market_ohlcv_1d.TABLE, market_price_daily.TABLE),
     grain="day",
     workload="market_worker",
     rows=rows,

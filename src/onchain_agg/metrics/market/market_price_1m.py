@@ -20,6 +20,7 @@ Edge cases: a minute without a trade has no row; nothing is filled forward but t
 rate. A minute in which only volumes of zero were traded has no row.
 """
 
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -27,6 +28,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     Double,
+    Interval,
     Numeric,
     Select,
     Table,
@@ -34,13 +36,14 @@ from sqlalchemy import (
     func,
     literal,
     select,
-    text,
 )
 
 from onchain_agg.metrics.dataset import SAME_DAY, SERVING, DataSet, Window
 from onchain_agg.metrics.market import market_ohlcv_1m
 from onchain_agg.metrics.venue_prices import usd_prices
 from onchain_agg.warehouse.types import DAY, NAME, TIME
+
+_MINUTE = timedelta(minutes=1)
 
 TABLE = Table(
     "market_price_1m_v1",
@@ -63,8 +66,8 @@ def rows(window: Window) -> Select[Any]:
     minutes = select(
         func.generate_series(
             literal(window.start, TIME),
-            literal(window.end, TIME),
-            text("interval '1 minute'"),
+            literal(window.end - _MINUTE, TIME),
+            literal(_MINUTE, Interval),
             type_=TIME,
         ).label("at")
     ).subquery("minute")

@@ -7,11 +7,13 @@
    over the day's minutes.
 2. The venues' closes in `market_ohlcv_1d`, weighted by volume, with stale venues cut and
    stablecoins converted as in `market_price_1m`; ``priced_at`` is the day's first instant, and
-   ``vwap_usd`` the venues' VWAPs weighted by volume, (high + low + close) / 3 standing for one
-   that is not told.
+   ``vwap_usd`` the venues' VWAPs weighted by volume.
 3. The imported reference price with the last ``priced_at`` of the day; ``basis`` is
-   ``reference``, ``vwap_usd`` and ``volume`` are NULL. Where sources have a price of the same
-   instant, the first source by name counts.
+   ``reference``; ``vwap_usd``, ``volume`` and ``estimated`` are NULL. Where sources have a price
+   of the same instant, the first source by name counts.
+
+``estimated`` is true where one of the venues that ``vwap_usd`` is made of told no turnover, so
+that (high + low + close) / 3 stands for its VWAP.
 
 Known gaps: a day whose trades were read in part only closes with the last minute that is known.
 Edge cases: a day without any price has no row. No price is filled forward from another day.
@@ -21,6 +23,7 @@ from typing import Any
 
 from sqlalchemy import (
     ARRAY,
+    Boolean,
     Column,
     ColumnElement,
     Double,
@@ -39,7 +42,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by, distinct_on
 from sqlalchemy.types import TypeEngine
 
 from onchain_agg.metrics.dataset import SAME_DAY, SERVING, DataSet, Window
-from onchain_agg.metrics.formulas import ratio
+from onchain_agg.metrics.formulas import exact, ratio
 from onchain_agg.metrics.market import market_ohlcv_1d, market_price_1m
 from onchain_agg.metrics.venue_prices import usd_prices
 from onchain_agg.warehouse.tables.market import REFERENCE_PRICE
@@ -55,6 +58,7 @@ TABLE = Table(
     Column("volume", Numeric, comment="Whole units, of the markets used; NULL without trades."),
     Column("basis", Text, nullable=False, comment="usd, usdt, … of the markets, or reference."),
     Column("priced_at", TIME, nullable=False, comment="Start of the interval of close_usd."),
+    Column("estimated", Boolean, comment="A venue tells no turnover; NULL without trades."),
 )
 
 
@@ -73,7 +77,7 @@ def rows(window: Window) -> Select[Any]:
 def _of_minutes(window: Window) -> Select[Any]:
     minute = market_price_1m.TABLE.c
     # As numerics, so that the sum does not depend on the order of the rows.
-    value = func.sum(cast(minute.price_usd, Numeric) * minute.volume)
+    value = func.sum(exact(minute.price_usd) * minute.volume)
     volume = func.sum(minute.volume)
     return (
         select(
@@ -83,6 +87,7 @@ def _of_minutes(window: Window) -> Select[Any]:
             volume.label("volume"),
             _last(minute.basis, minute.minute_at, Text()).label("basis"),
             func.max(minute.minute_at).label("priced_at"),
+            func.bool_or(minute.estimated).label("estimated"),
         )
         .where(minute.day == window.day)
         .group_by(minute.asset)
@@ -101,6 +106,7 @@ def _of_days(window: Window) -> Select[Any]:
         price.volume,
         price.basis,
         price.at.label("priced_at"),
+        price.estimated,
     )
 
 
@@ -124,6 +130,7 @@ def _of_references(window: Window) -> Select[Any]:
         cast(null(), Numeric).label("volume"),
         literal("reference", Text).label("basis"),
         newest.c.priced_at,
+        cast(null(), Boolean).label("estimated"),
     )
 
 

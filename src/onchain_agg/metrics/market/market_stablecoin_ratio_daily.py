@@ -1,7 +1,8 @@
 """Stablecoin supply ratio: how much bitcoin there is for the money that waits in stablecoins.
 
-``ssr`` = market cap of BTC / sum of the market caps of the stablecoins, of the UTC day, all from
-`market_valuation_daily`. A low ratio means much buying power.
+``ssr`` = market cap of BTC / sum of the supplies of the stablecoins, of the UTC day, all from
+`market_valuation_daily`. A unit counts as the dollar that it stands for, whatever it is traded at.
+A low ratio means much buying power.
 
 Which coins count is part of ``variant``, because it decides the value:
 
@@ -11,9 +12,9 @@ Which coins count is part of ``variant``, because it decides the value:
 * ``usdt_usdc_dai_busd_tusd``: USDT, USDC, DAI, BUSD, TUSD.
 
 Known gaps: supplies are imported, so ``ssr`` is of the chains that the import counts.
-Edge cases: NULL where the market cap of BTC or of one of the coins is missing; a coin that does not
-exist yet must be imported with supply 0 and a price, or its variant begins later. A day without
-any of them has no row.
+Edge cases: NULL where the market cap of BTC or the supply of one of the coins is missing; a coin
+that does not exist yet must be imported with supply 0, or its variant begins later. No price of a
+coin is needed. A day without any of them has no row.
 """
 
 from typing import Any
@@ -27,7 +28,6 @@ from sqlalchemy import (
     Table,
     Text,
     case,
-    cast,
     column,
     func,
     or_,
@@ -52,10 +52,10 @@ TABLE = Table(
     SERVING,
     Column("day", DAY, primary_key=True, comment="UTC day."),
     Column("variant", NAME, primary_key=True, comment="The stablecoins, joined by _."),
-    Column("ssr", Double, comment="Bitcoin's market cap / the stablecoins'."),
+    Column("ssr", Double, comment="Bitcoin's market cap / the stablecoins' supply."),
     Column("btc_market_cap", Double, comment="US dollar."),
-    Column("stablecoin_market_cap", Double, comment="US dollar; NULL where one is missing."),
-    Column("coins", BigInteger, nullable=False, comment="Stablecoins with a market cap."),
+    Column("stablecoin_supply", Numeric, comment="Whole units; NULL where one is missing."),
+    Column("coins", BigInteger, nullable=False, comment="Stablecoins with a supply."),
 )
 
 
@@ -65,20 +65,22 @@ def rows(window: Window) -> Select[Any]:
     member = values(
         column("variant", Text), column("coin", Text), column("size", BigInteger), name="member"
     ).data(pairs)
-    cap = market_valuation_daily.TABLE.c
-    today = select(cap.asset, cap.market_cap).where(cap.day == window.day).cte("today")
+    worth = market_valuation_daily.TABLE.c
+    today = (
+        select(worth.asset, worth.market_cap, worth.supply)
+        .where(worth.day == window.day)
+        .cte("today")
+    )
     bitcoin = select(today.c.market_cap).where(today.c.asset == "BTC").scalar_subquery()
-    # As numerics, so that the sum does not depend on the order of the rows.
-    total = func.sum(cast(today.c.market_cap, Numeric))
-    found = func.count(today.c.market_cap)
-    coins = case((found == member.c.size, cast(total, Double)))
+    found = func.count(today.c.supply)
+    coins = case((found == member.c.size, func.sum(today.c.supply)))
     return (
         select(
             window.day_label(),
             member.c.variant,
             ratio(bitcoin, coins).label("ssr"),
             bitcoin.label("btc_market_cap"),
-            coins.label("stablecoin_market_cap"),
+            coins.label("stablecoin_supply"),
             found.label("coins"),
         )
         .outerjoin_from(member, today, today.c.asset == member.c.coin)
@@ -97,5 +99,5 @@ DATASET = DataSet(
     grain="day",
     workload="market_worker",
     rows=rows,
-    highlights=("ssr", "variant", "stablecoin_market_cap"),
+    highlights=("ssr", "variant", "stablecoin_supply"),
 )

@@ -1,7 +1,7 @@
 """What every asset is worth by its supply, and that against its use and its cost, of each UTC day.
 
-Supply, adjusted transfer value and realised cap are imported (`market.asset_daily`); where sources
-tell the same asset and day, the first by name counts. Bitcoin's supply is that of
+Supply, adjusted transfer value and realised cap are imported (`market.asset_daily`); each is that
+of the first source by name that tells it of the asset and day. Bitcoin's supply is that of
 `bitcoin_network_daily` where none is imported. Prices are those of `market_price_daily`.
 
 * ``market_cap`` = supply times price.
@@ -12,10 +12,12 @@ tell the same asset and day, the first by name counts. Bitcoin's supply is that 
 * ``mvrv`` = market cap / realised cap (CapMVRVCur); ``nupl`` = (market cap - realised cap) /
   market cap.
 * ``mvrv_z`` = (market cap - realised cap) / standard deviation of the market cap, ddof 0, over
-  every day since its first (Glassnode).
+  every day since its first (Glassnode); NULL where one of these days has no market cap.
 * ``velocity_v1`` = sum of the adjusted transfer value of 365 days / supply. Coin Metrics'
   VelCur1yr differs by its window and adjustment.
-* ``dominance`` = market cap / sum of the market caps of all assets here on the day.
+* ``dominance`` = market cap / sum of the market caps of all assets here on the day that have one:
+  ``assets_in_total`` of them. The ``assets_without_cap`` lack a supply or a price and are not in
+  the sum, so dominance is too high by their share as long as there are any.
 
 Known gaps: dominance is among the assets that are here, not of all there are. Bitcoin's own
 measures from its blocks, with a realised cap, are another data set.
@@ -27,7 +29,9 @@ from datetime import date, timedelta
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
     CTE,
+    BigInteger,
     Column,
     ColumnElement,
     Double,
@@ -46,7 +50,7 @@ from sqlalchemy import (
     true,
     union_all,
 )
-from sqlalchemy.dialects.postgresql import aggregate_order_by, distinct_on
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from onchain_agg.metrics import formulas
 from onchain_agg.metrics.dataset import ALL_LATER, SERVING, DataSet, Window
@@ -70,7 +74,9 @@ TABLE = Table(
     Column("nupl", Double, comment="Fraction of the market cap that is unrealised profit."),
     Column("mvrv_z", Double, comment="Standard deviations of the market cap."),
     Column("velocity_v1", Double, comment="Times that the supply moved in 365 days."),
-    Column("dominance", Double, comment="Fraction of the market cap of all assets here."),
+    Column("dominance", Double, comment="Fraction of the market cap of assets_in_total."),
+    Column("assets_in_total", BigInteger, nullable=False, comment="Assets of the day with a cap."),
+    Column("assets_without_cap", BigInteger, nullable=False, comment="Assets of the day without."),
 )
 
 
@@ -81,7 +87,8 @@ def rows(window: Window) -> Select[Any]:
     spread = _deviations(window, today)
     cap, realized = today.c.market_cap, today.c.realized_cap_usd
     # As numerics, so that the sum does not depend on the order of the rows.
-    all_caps = func.sum(cast(cap, Numeric)).over()
+    all_caps = func.sum(formulas.exact(cap)).over()
+    capped, assets = func.count(cap).over(), func.count().over()
     return (
         select(
             window.day_label(),
@@ -95,6 +102,8 @@ def rows(window: Window) -> Select[Any]:
             formulas.mvrv_z(cap, realized, spread.c.deviation).label("mvrv_z"),
             formulas.ratio(year.c.moved, today.c.supply).label("velocity_v1"),
             formulas.ratio(cap, all_caps).label("dominance"),
+            capped.label("assets_in_total"),
+            (assets - capped).label("assets_without_cap"),
         )
         .join_from(today, year, year.c.asset == today.c.asset)
         .outerjoin(spread, spread.c.asset == today.c.asset)
@@ -102,7 +111,7 @@ def rows(window: Window) -> Select[Any]:
 
 
 def _facts(first: date, last: date, assets: Select[Any] | None = None) -> Subquery:
-    """Return the facts about each asset and day from *first* to *last*, of one source each.
+    """Return the facts about each asset and day from *first* to *last*, each of its best source.
 
     Of *assets* only, or of all.
     """
@@ -126,13 +135,28 @@ def _facts(first: date, last: date, assets: Select[Any] | None = None) -> Subque
         cast(null(), Numeric),
     ).where(bitcoin.chain == "bitcoin", bitcoin.day.between(first, last))
     every = union_all(imported, own).subquery("told")
+    best = (every.c.place, every.c.source)
     return (
-        select(*every.c)
+        select(
+            every.c.asset,
+            every.c.day,
+            *(
+                _first_told(value, best).label(value.name)
+                for value in (every.c.supply, every.c.transfer_value, every.c.realized_cap_usd)
+            ),
+        )
         .where(true() if assets is None else every.c.asset.in_(assets))
-        .ext(distinct_on(every.c.asset, every.c.day))
-        .order_by(every.c.asset, every.c.day, every.c.place, every.c.source)
+        .group_by(every.c.asset, every.c.day)
         .subquery("fact")
     )
+
+
+def _first_told(
+    value: ColumnElement[Any], order: tuple[ColumnElement[Any], ...]
+) -> ColumnElement[Any]:
+    """Return the first *value* of a group that is not NULL, in *order*; NULL where none is."""
+    told = func.array_agg(aggregate_order_by(value, *order), type_=ARRAY(Numeric))
+    return told.filter(value.is_not(None))[1]
 
 
 def _with_price(facts: Subquery) -> Select[Any]:
@@ -173,8 +197,8 @@ def _deviations(window: Window, today: CTE) -> Subquery:
     """Return the deviation of the market cap over all days, of assets with a realised cap."""
     wanted = select(today.c.asset).where(today.c.realized_cap_usd.is_not(None))
     facts = _with_price(_facts(date.min, window.day, wanted)).subquery("ever").c
-    caps = aggregate_order_by(facts.market_cap, facts.day)
-    deviation: ColumnElement[float] = func.stddev_pop(caps, type_=Double)
+    last = literal(window.day, DAY)
+    deviation = formulas.deviation_of_caps(facts.market_cap, facts.day, last)
     return (
         select(facts.asset, deviation.label("deviation")).group_by(facts.asset).subquery("spread")
     )

@@ -221,9 +221,9 @@ def _active_addresses(made: CTE, spent: CTE) -> ScalarSelect[Any]:
 
 def _addresses_with_balance(window: Window) -> ColumnElement[Any]:
     assets = balances.covered_assets(window)
-    held = balances.balances_at_day_end(window, assets)
-    count = select(func.count()).where(held.c.balance > 0).scalar_subquery()
-    return case((select(assets.c.asset_id).exists(), count))
+    # A UTXO chain has no asset but its coin.
+    coin = select(assets.c.asset_id).scalar_subquery()
+    return case((select(assets.c.asset_id).exists(), balances.holders_at_day_end(window, coin)))
 
 
 def _hash_rate(window: Window) -> ScalarSelect[Any]:

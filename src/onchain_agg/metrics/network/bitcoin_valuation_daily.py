@@ -9,7 +9,7 @@ s(c) what was created on day c and spent on D.
 * ``realized_cap`` = Σ u(c) · p(c): each coin at the price of the day of its creation. (CapRealUSD)
 * ``mvrv`` = market cap / realised cap. ``nupl`` = (market cap - realised cap) / market cap.
 * ``mvrv_z`` = (market cap - realised cap) / the standard deviation (ddof 0) of the market cap on
-  every day from the first price to D. (Glassnode)
+  every day from the first market cap to D; NULL where one of these days has none. (Glassnode)
 * ``sopr`` = Σ s(c) · p(D) / Σ s(c) · p(c) over spent outputs that no coinbase created (Coin Metrics
   SOPR, weighted by value). ``asopr`` leaves out what was spent within an hour of its creation.
   ``sopr_lth`` and ``sopr_sth``: at least, or less than, 155 days old.
@@ -23,8 +23,9 @@ Ages are whole days, the number of midnights (UTC) since creation; the hour of `
 of time between blocks. Coinbases' outputs count in supply and realised cap, and not in SOPR.
 Outputs lost to a repeated coinbase (BIP 30) are neither unspent nor spent.
 
-Known gaps: a day counts when a block lies past it, so the open day has no row. MVRV-Z leaves
-out days without a block. Entities are not known: a coin moved to oneself is spent.
+Known gaps: a day counts when a block lies past it, so the open day has no row. A day without a
+block has no market cap, so from such a day on, as from a price gap on, MVRV-Z is NULL. Entities
+are not known: a coin moved to oneself is spent.
 Edge cases: before the first price a coin cost 0, and those days have NULL prices and ratios.
 A later day without a price is a gap, never filled: whatever needs its price is NULL (realised cap
 and what follows from it, as long as a coin of that day is unspent; ``unpriced_value`` says how
@@ -49,6 +50,7 @@ from sqlalchemy import (
     case,
     cast,
     func,
+    literal,
     not_,
     select,
     true,
@@ -57,7 +59,15 @@ from sqlalchemy import (
 from onchain_agg.metrics import coin_age, coin_age_gates
 from onchain_agg.metrics.coin_age import LONG_TERM_DAYS, YEAR_DAYS
 from onchain_agg.metrics.dataset import ALL_LATER, SERVING, DataSet, Invariant, Window
-from onchain_agg.metrics.formulas import market_cap, mvrv, mvrv_z, nupl, nvt, ratio
+from onchain_agg.metrics.formulas import (
+    deviation_of_caps,
+    market_cap,
+    mvrv,
+    mvrv_z,
+    nupl,
+    nvt,
+    ratio,
+)
 from onchain_agg.metrics.network import bitcoin_network_daily
 from onchain_agg.warehouse.tables.chain import BLOCK
 from onchain_agg.warehouse.types import BIG, DAY, NAME
@@ -176,9 +186,10 @@ def _used(window: Window, vector: CTE) -> Subquery:
     """Return what was transferred and issued, of the day and of the days before it."""
     served, price = bitcoin_network_daily.TABLE.c, vector.c.price
     today = served.day == window.day
+    capital = served.supply * price * coin_age.coin_size(window)
     return (
         select(
-            func.stddev_pop(served.supply * price * coin_age.coin_size(window)).label("deviation"),
+            deviation_of_caps(capital, served.day, literal(window.day, DAY)).label("deviation"),
             *_means(window, served, price),
             func.sum(served.transfer_value * price * coin_age.coin_size(window))
             .filter(today)

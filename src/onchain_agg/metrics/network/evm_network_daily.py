@@ -13,6 +13,7 @@ A block belongs to the UTC day of its time. Amounts are in wei.
 * ``fees_total`` = Σ gas used · effective gas price. ``fee_mean`` = fees / transactions;
   ``fee_median`` per transaction.
 * ``burned`` = Σ base fee · gas used (EIP-1559); ``tips`` = fees - burned: what producers keep.
+  Like ``gas_used``, both are NULL where a block does not tell its gas.
 * ``native_transfers``, ``native_transfer_value``: movements of the coin above zero that paid
   somebody else: by transactions, by contracts and by self-destruction. Fees, rewards, withdrawals
   and the genesis allocation are not transfers. ``untraced_blocks`` of the day told no more than
@@ -89,7 +90,7 @@ TABLE = Table(
     Column("fees_total", BIG, comment="Wei; NULL: transactions not read."),
     Column("fee_mean", Double, comment="Wei a transaction; NULL without transactions."),
     Column("fee_median", Double, comment="Wei a transaction; NULL without transactions."),
-    Column("burned", BIG, comment="Base fees, wei; NULL: the chain has no base fee yet."),
+    Column("burned", BIG, comment="Base fees, wei; NULL: no base fee yet, or gas unknown."),
     Column("tips", BIG, comment="Fees that were not burned, wei; NULL as the columns it is from."),
     Column("native_transfers", BigInteger, comment="Movements of the coin; NULL: not read."),
     Column("native_transfer_value", BIG, comment="Of these movements, wei; NULL: not read."),
@@ -149,12 +150,13 @@ def rows(window: Window) -> Select[Any]:
 def _blocks(window: Window) -> Subquery:
     block = BLOCK.c
     gas = cast(block.gas_used, Numeric)
+    is_told = func.count() == func.count(block.gas_used)
     return (
         select(
             func.count().label("blocks"),
             func.coalesce(func.sum(block.tx_count), 0).label("transactions"),
-            case((func.count() == func.count(block.gas_used), func.sum(gas))).label("gas_used"),
-            func.sum(block.base_fee_per_gas * gas).label("burned"),
+            case((is_told, func.sum(gas))).label("gas_used"),
+            case((is_told, func.sum(block.base_fee_per_gas * gas))).label("burned"),
             func.count().filter(not_(block.traced)).label("untraced_blocks"),
         )
         .where(window.of(BLOCK))

@@ -36,12 +36,12 @@ from sqlalchemy import (
     Select,
     Table,
     Text,
-    and_,
     case,
     cast,
     column,
     func,
     literal,
+    null,
     or_,
     select,
     true,
@@ -57,7 +57,7 @@ from onchain_agg.warehouse.tables.chain import NATIVE_TRANSFER
 from onchain_agg.warehouse.tables.state import BALANCE, BALANCE_DELTA, SPENT_OUTPUT
 from onchain_agg.warehouse.types import BIG, DAY, NAME
 
-# Or PostgreSQL would look up, and add up, again for each row that uses the result.
+# Or PostgreSQL would add up again for each use of the result.
 _ONCE = "MATERIALIZED"
 _AMOUNTS = ("reserve", "reserve_before", "netflow", "fees", "relabelled")
 
@@ -82,7 +82,8 @@ TABLE = Table(
 def rows(window: Window) -> Select[Any]:
     """Return what each exchange holds of each asset, and what changed it."""
     assets = balances.covered_assets(window)
-    parts = union_all(_held(window, assets), _flowed(window), _paid(window)).subquery("part").c
+    own = _owned(window, assets)
+    parts = union_all(_held(own), _flowed(window), _paid(window)).subquery("part").c
     total = (
         select(
             parts.asset_id,
@@ -93,7 +94,7 @@ def rows(window: Window) -> Select[Any]:
         .having(or_(*(func.sum(parts[name]) != 0 for name in _AMOUNTS)))
         .subquery("total")
     )
-    supply = _supply(window, assets)
+    supply = _supply(assets, own)
     return (
         select(
             *window.labels(),
@@ -109,9 +110,8 @@ def rows(window: Window) -> Select[Any]:
     )
 
 
-def _held(window: Window, assets: CTE) -> Select[Any]:
-    """Return what each labelled address had and has, and what its label moved."""
-    own = _balances(window, assets, _labelled(window))
+def _held(own: CTE) -> Select[Any]:
+    """Return what each exchange had and has, and what labels moved."""
     had, has, was, now = own.c.had, own.c.has, own.c.entity_before, own.c.entity_after
     moved = was.is_distinct_from(now)
     part = (
@@ -206,62 +206,69 @@ def _overwritten(window: Window) -> Select[Any]:
 
 def _labelled(window: Window) -> CTE:
     """Return every address that has a label on the day or had one the day before."""
-    before = owners.exchanges_on(window, window.day - timedelta(days=1)).alias("before")
-    after = owners.exchanges_on(window).alias("after")
-    same = before.c.address == after.c.address
+    before = owners.exchanges_on(window, window.day - timedelta(days=1))
+    after = owners.exchanges_on(window)
+    nobody = null().cast(Text)
+    # Not a full join: PostgreSQL would expect fifty times as many addresses.
+    either = union_all(
+        select(before.c.address, before.c.entity.label("entity_before"), nobody.label("after")),
+        select(after.c.address, nobody, after.c.entity),
+    ).subquery("either")
     return (
         select(
-            func.coalesce(before.c.address, after.c.address).label("address"),
-            before.c.entity.label("entity_before"),
-            after.c.entity.label("entity_after"),
+            either.c.address,
+            func.min(either.c.entity_before).label("entity_before"),
+            func.min(either.c.after).label("entity_after"),
         )
-        .select_from(before.outerjoin(after, same, full=True))
+        .group_by(either.c.address)
         .cte("labelled")
     )
 
 
-def _balances(window: Window, assets: CTE, labelled: CTE) -> CTE:
-    """Return the balance of each labelled address after the day (``has``) and before (``had``)."""
-    change, asset_id, address = BALANCE_DELTA.c, assets.c.asset_id, labelled.c.address
-    # One look-up by key for each address, however many hold the asset or moved it since.
-    own = and_(BALANCE.c.asset_id == asset_id, BALANCE.c.address == address)
-    changed = select(func.sum(change.delta)).where(
-        change.asset_id == asset_id, change.address == address
-    )
-    at_tip = select(BALANCE.c.balance).where(own)
-    looked_up = (
-        select(
-            asset_id,
-            labelled.c.entity_before,
-            labelled.c.entity_after,
-            _or_zero(at_tip).label("tip"),
-            _or_zero(changed.where(change.day > window.day)).label("later"),
-            _or_zero(changed.where(change.day == window.day)).label("today"),
-        )
-        .select_from(assets.join(labelled, true()))
-        .cte("looked_up")
-        .prefix_with(_ONCE)
-        .c
-    )
-    return select(
-        looked_up.asset_id,
-        looked_up.entity_before,
-        looked_up.entity_after,
-        (looked_up.tip - looked_up.later).label("has"),
-        (looked_up.tip - looked_up.later - looked_up.today).label("had"),
-    ).cte("own")
+def _owned(window: Window, assets: CTE) -> CTE:
+    """Return what everybody has after the day (``has``) and had before it (``had``).
 
-
-def _supply(window: Window, assets: CTE) -> CTE:
-    tip, change, asset_id = BALANCE.c, BALANCE_DELTA.c, assets.c.asset_id
-    at_tip = select(func.sum(tip.balance)).where(tip.asset_id == asset_id)
-    later = select(func.sum(change.delta)).where(
-        change.asset_id == asset_id, change.day > window.day
-    )
+    By who owned the addresses before and after; NULL: no exchange. The supply needs every balance,
+    so all of them are read once, and labels met on the way.
+    """
+    labelled, change = _labelled(window), BALANCE_DELTA.c
+    later = func.sum(change.delta).filter(change.day > window.day)
+    today = func.sum(change.delta).filter(change.day == window.day)
+    tips = _by_owner(BALANCE, assets, labelled, func.sum(BALANCE.c.balance), 0, 0)
+    changes = _by_owner(BALANCE_DELTA, assets, labelled, 0, later, today)
+    part = union_all(tips, changes.where(change.day >= window.day)).subquery("part").c
+    owner = (part.asset_id, part.entity_before, part.entity_after)
+    has = func.sum(part.tip) - func.sum(part.later)
     return (
-        select(asset_id, (_or_zero(at_tip) - _or_zero(later)).label("supply"))
-        .cte("supply")
+        select(*owner, has.label("has"), (has - func.sum(part.today)).label("had"))
+        .group_by(*owner)
+        .cte("own")
         .prefix_with(_ONCE)
+    )
+
+
+def _by_owner(table: Table, assets: CTE, labelled: CTE, *sums: Any) -> Select[Any]:
+    """Return *sums* over the rows of *table*, by asset and by who owned the address."""
+    owner = (table.c.asset_id, labelled.c.entity_before, labelled.c.entity_after)
+    names = ("tip", "later", "today")
+    return (
+        select(
+            *owner,
+            *(func.coalesce(one, 0).label(name) for name, one in zip(names, sums, strict=True)),
+        )
+        .join_from(table, assets, assets.c.asset_id == table.c.asset_id)
+        .outerjoin(labelled, labelled.c.address == table.c.address)
+        .group_by(*owner)
+    )
+
+
+def _supply(assets: CTE, own: CTE) -> CTE:
+    supply = func.coalesce(func.sum(own.c.has), 0).label("supply")
+    return (
+        select(assets.c.asset_id, supply)
+        .outerjoin_from(assets, own, own.c.asset_id == assets.c.asset_id)
+        .group_by(assets.c.asset_id)
+        .cte("supply")
     )
 
 
@@ -271,10 +278,6 @@ def _zeros(*names: str) -> tuple[ColumnElement[Any], ...]:
 
 def _if(condition: ColumnElement[bool], amount: ColumnElement[Any]) -> ColumnElement[Any]:
     return case((condition, amount), else_=0)
-
-
-def _or_zero(total: Select[Any]) -> ColumnElement[Any]:
-    return func.coalesce(total.scalar_subquery(), 0)
 
 
 def _unexplained(stage: Table, _window: Window) -> Select[Any]:

@@ -34,7 +34,6 @@ fewer holders than k has ``top_k_share`` 1.
 """
 
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import (
@@ -66,7 +65,7 @@ from onchain_agg.metrics.rendering import asset_text
 from onchain_agg.warehouse.types import BIG, DAY, NAME
 
 # Powers of ten of a whole unit, ascending: 0.001 to 1,000,000 units.
-_UNITS = {
+UNITS = {
     "0_001": -3,
     "0_01": -2,
     "0_1": -1,
@@ -95,7 +94,7 @@ _TOP_PERCENTS = (1, 10)
 
 def _at_least() -> Iterator[tuple[str, str, int, str]]:
     """Yield each threshold: its name, its kind of band, the first band above it, its meaning."""
-    for band, (name, power) in enumerate(_UNITS.items(), start=1):
+    for band, (name, power) in enumerate(UNITS.items(), start=1):
         yield name, "unit_band", band, f"at least 10^{power} units of the asset"
     for band, (name, power) in enumerate(_PARTS.items(), start=1):
         yield f"1_in_{name}", "part_band", band, f"at least 1/10^{power} of the supply"
@@ -199,7 +198,7 @@ def _totals(assets: CTE, held: CTE) -> CTE:
     above = balance > 0
     supply = func.sum(balance).filter(above)
     units = [
-        cast(func.concat("1e", assets.c.decimals + power), Numeric) for power in _UNITS.values()
+        cast(func.concat("1e", assets.c.decimals + power), Numeric) for power in UNITS.values()
     ]
     parts = [supply * cast(literal(f"1e-{power}"), Numeric) for power in _PARTS.values()]
     return (
@@ -319,19 +318,39 @@ def _more_than_unspent(stage: Table, window: Window) -> Select[Any]:
     return query.where(stage.c.supply > unspent if is_utxo else false())
 
 
-def _broken_bands(stage: Table, window: Window) -> Select[Any]:
-    """Return the rows in which a band, the difference of two thresholds, is below nothing.
+def _unexplained(stage: Table, window: Window) -> Select[Any]:
+    return balance_gates.unexplained(stage, window, TABLE)
 
-    The lowest band is what is left of the total, so that bands add up to it is the same.
-    """
-    del window
-    below = [
-        stage.c[higher] > stage.c[lower]
-        for total in ("holders", "supply")
-        for names in (_UNITS, [f"1_in_{part}" for part in _PARTS])
-        for lower, higher in pairwise([total, *(f"{total}_ge_{name}" for name in names)])
-    ]
-    return select(stage.c.asset, stage.c.symbol, stage.c.holders, stage.c.supply).where(or_(*below))
+
+def _differing_bands(stage: Table, window: Window) -> Select[Any]:
+    """Return the rows of which two bands are not what a plain comparison of balances finds."""
+    assets = balances.covered_assets(window)
+    held = balances.balances_at_day_end(window, assets)
+    balance, row = held.c.balance, stage.c
+    bounds = {
+        "1": cast(func.concat("1e", assets.c.decimals), Numeric),
+        "1_in_10k": row.supply * cast(literal("1e-4"), Numeric),
+    }
+    found: list[ColumnElement[Any]] = []
+    for name, bound in bounds.items():
+        reached = and_(balance > 0, balance >= bound)
+        found += [
+            func.count().filter(reached).label(f"holders_ge_{name}"),
+            _or_zero(func.sum(balance).filter(reached)).label(f"supply_ge_{name}"),
+        ]
+    direct = (
+        select(row.asset, *found)
+        .join_from(stage, assets, row.asset == asset_text(assets.c.address))
+        .outerjoin(held, held.c.asset_id == assets.c.asset_id)
+        .group_by(row.asset)
+        .subquery("direct")
+    )
+    measures = [column.name for column in found]
+    return (
+        select(row.asset, row.symbol, *(row[name] for name in measures))
+        .join_from(stage, direct, direct.c.asset == row.asset)
+        .where(or_(*(row[name] != direct.c[name] for name in measures)))
+    )
 
 
 DATASET = DataSet(
@@ -349,7 +368,8 @@ DATASET = DataSet(
         Invariant(balance_gates.NO_DEBT, _owing),
         Invariant(balance_gates.SUM, _differing_supply),
         Invariant("supply <= what is unspent", _more_than_unspent),
-        Invariant("bands add up to holders and supply", _broken_bands),
+        Invariant(balance_gates.CHANGES, _unexplained),
+        Invariant("bands = what balances of at least their bound add up to", _differing_bands),
     ),
     highlights=("holders", "symbol", "gini"),
 )

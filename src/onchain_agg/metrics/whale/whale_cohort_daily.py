@@ -62,8 +62,10 @@ from sqlalchemy.dialects.postgresql import array
 
 from onchain_agg.metrics import balance_gates, balances
 from onchain_agg.metrics.dataset import ALL_LATER, SERVING, DataSet, Invariant, Window
+from onchain_agg.metrics.formulas import exact
 from onchain_agg.metrics.market.market_price_daily import TABLE as PRICE
 from onchain_agg.metrics.rendering import asset_text
+from onchain_agg.metrics.whale.holder_distribution_daily import TABLE as SUPPLIES
 from onchain_agg.warehouse.tables.state import BALANCE_DELTA
 from onchain_agg.warehouse.types import BIG, DAY, NAME
 
@@ -148,8 +150,7 @@ def _totals(window: Window, assets: CTE, held: CTE) -> CTE:
         .subquery("together")
     )
     supply = _or_zero(together.c.supply)
-    # Through its text: the shortest number that a double stands for, not its first 15 digits.
-    price = cast(cast(PRICE.c.close_usd, Text), Numeric)
+    price = exact(PRICE.c.close_usd)
     has_price = and_(PRICE.c.day == window.day, PRICE.c.asset == asset.symbol, price > 0)
     return (
         select(
@@ -308,6 +309,10 @@ def _differing_supply(stage: Table, window: Window) -> Select[Any]:
     return select(*columns).where(kind.asset == stored.asset, wrong)
 
 
+def _unexplained(stage: Table, window: Window) -> Select[Any]:
+    return balance_gates.unexplained(stage, window, SUPPLIES)
+
+
 def _differing_flow(stage: Table, window: Window) -> Select[Any]:
     kind, stored = _by_kind(stage).c, balance_gates.stored_balances(window).c
     columns = (kind.asset, kind.band_kind, kind.net_flow, stored.change)
@@ -339,6 +344,7 @@ DATASET = DataSet(
     rows=rows,
     invariants=(
         Invariant(f"in each kind {balance_gates.SUM}", _differing_supply),
+        Invariant(balance_gates.CHANGES, _unexplained),
         Invariant("in each kind net flows = change of the balances", _differing_flow),
         Invariant("every kind has the same holders", _differing_kinds),
     ),

@@ -4,7 +4,7 @@ Both are read in one snapshot, so blocks that arrive meanwhile are in neither. N
 held: ingest goes on. Only the drop of cold days waits, and gives up.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from onchain_agg.warehouse.rebuild.state_tables import BALANCES, SUMS
 from onchain_agg.warehouse.table_rows import wide_number, wide_rows, wide_schema
 
 # Of each table that differs; the first ones in key order.
-_SHOWN = 20
+SHOWN = 20
 
 # The set is compared by created day: its rows as count, value and sums of their hashes.
 _UTXO_COLUMNS = (
@@ -122,8 +122,17 @@ class AuditReport:
             )
 
 
+# Compares more with what was computed: from the DuckDB of the computation with its tables
+# `change`, and where it is a UTXO chain `output` and `spent`; and the snapshot's connection.
+Further = Callable[[duckdb.DuckDBPyConnection, Connection, Pinned], Sequence[Compared]]
+
+
 def audit(
-    engine: Engine, chain: Chain, store: ParquetStore | None, limits: Limits | None = None
+    engine: Engine,
+    chain: Chain,
+    store: ParquetStore | None,
+    limits: Limits | None = None,
+    further: Further | None = None,
 ) -> AuditReport:
     """Return how the running state of *chain* compares with its facts, archived and hot.
 
@@ -135,11 +144,12 @@ def audit(
         chain: The chain.
         store: The archive; None where nothing left the fact tables.
         limits: What DuckDB may use.
+        further: Compares more, such as what is served, with the same facts and in one snapshot.
 
     Raises:
         ConfigError: No block was applied, days left and there is no *store*, or the limits do not
             suffice.
-        DataSetError: The archive lacks a file, or it is damaged.
+        DataSetError: The archive lacks a file, or one is not what was archived.
         SourceError: The archive does not answer.
     """
     snapshot = engine.execution_options(isolation_level="REPEATABLE READ")
@@ -155,6 +165,8 @@ def audit(
             stored = wide_rows(connection, state.stored(facts.pinned), columns)
             with streamed(duck, wide_schema(columns), stored):
                 tables.append(_compare(duck, state.table.fullname, columns, state.rows))
+        if further is not None:
+            tables.extend(further(duck, connection, facts.pinned))
         return _report(facts.pinned, tables)
 
 
@@ -191,7 +203,7 @@ def _compare(
     )
     counts = "SELECT (SELECT count(*) FROM stored_rows), count(*), count(*) FILTER (NOT is_stored)"
     ((stored, differing, only_computed),) = duck.execute(f"{counts} FROM differing").fetchall()
-    first = duck.execute(f"SELECT * FROM differing ORDER BY {', '.join(keys)} LIMIT {_SHOWN}")
+    first = duck.execute(f"SELECT * FROM differing ORDER BY {', '.join(keys)} LIMIT {SHOWN}")
     names = [column[0] for column in first.description or ()]
     rows = [dict(zip(names, row, strict=True)) for row in first.fetchall()]
     return Compared(

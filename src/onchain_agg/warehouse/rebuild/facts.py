@@ -12,6 +12,7 @@ from onchain_agg.chains import Chain
 from onchain_agg.errors import ConfigError
 from onchain_agg.warehouse.apply import tip_of
 from onchain_agg.warehouse.archive import days_left
+from onchain_agg.warehouse.archived_rows import archived_batches
 from onchain_agg.warehouse.archiving import archived_tables
 from onchain_agg.warehouse.parquet_store import ParquetStore
 from onchain_agg.warehouse.table_rows import schema_of, stored_rows
@@ -57,7 +58,7 @@ class Facts:
 
         Raises:
             ConfigError: The day left, and there is no archive to read it from.
-            DataSetError: The archive lacks a file, or it is damaged.
+            DataSetError: The archive lacks a file, or it is not the one that was archived.
             SourceError: The archive does not answer.
         """
         left = self.pinned.left.get((table.fullname, day))
@@ -86,7 +87,7 @@ class Facts:
                 f"{left.chain} {left.day} left {left.table_name} for {left.location}."
                 " Set archive_url to the archive to read it."
             )
-        yield from self.store.read(left.location, names)
+        yield from archived_batches(self.store, left, names)
 
 
 def schema_for(table: Table, names: Sequence[str]) -> pa.Schema:
