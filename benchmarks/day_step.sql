@@ -22,10 +22,11 @@ INSERT INTO state.tip (chain, from_height, height, block_hash, day, final_height
 SELECT DISTINCT ON (chain) chain, 0, height, block_hash, day, height, 0 FROM chain.block
 ORDER BY chain, height DESC;
 
--- Holders of one token, as many of the coin.
-INSERT INTO state.balance (asset_id, address, balance)
-SELECT asset_id, CASE WHEN chain = :utxo THEN CAST('\x00' AS bytea) ELSE '' END
-    || substring(sha256(CAST('h' || n AS bytea)) FOR 20), trunc(1e15 / (1 + n)) + 1
+-- Holders of one token, as many of the coin, since the first day of the matrix.
+INSERT INTO state.balance_delta (asset_id, day, address, delta, debits)
+SELECT asset_id, CAST(:newest AS date) - CAST(:matrix_days AS int), CASE WHEN chain = :utxo
+    THEN CAST('\x00' AS bytea) ELSE '' END || substring(sha256(CAST('h' || n AS bytea)) FOR 20),
+    trunc(1e15 / (1 + n)) + 1e14, 0
 FROM ops.asset, generate_series(0, CAST(:holders AS int) - 1) n
 WHERE (chain = :evm AND symbol = 'USDC') OR (chain = :utxo AND address = '');
 
@@ -33,8 +34,8 @@ WHERE (chain = :evm AND symbol = 'USDC') OR (chain = :utxo AND address = '');
 INSERT INTO chain.evm_transaction (chain, day, height, block_hash, tx_index, tx_hash, sender,
     recipient, created_contract, value, gas_used, gas_price, succeeded)
 SELECT b.chain, b.day, b.height, b.block_hash, i, sha256(b.block_hash || CAST('t' || i AS bytea)),
-    substring(sha256(CAST('h' || (b.height * 7919 + i * 104729) % 1000000 AS bytea)) FOR 20),
-    substring(sha256(CAST('h' || (b.height * 31 + i) % 1000000 AS bytea)) FOR 20), NULL, 1000000,
+    substring(sha256(CAST('h' || (b.height * 7919 + i * 104729) % CAST(:holders AS int) AS bytea)) FOR 20),
+    substring(sha256(CAST('h' || (b.height * 31 + i) % CAST(:holders AS int) AS bytea)) FOR 20), NULL, 1000000,
     60000, 12000000000, true
 FROM chain.block b, generate_series(0, 29) i WHERE b.chain = :evm;
 INSERT INTO chain.token_transfer (chain, day, height, block_hash, tx_index, tx_hash, log_index,
@@ -59,14 +60,14 @@ INSERT INTO chain.utxo_output (chain, day, height, block_hash, tx_index, vout, t
 SELECT b.chain, b.day, b.height, b.block_hash, i / 3, i % 3,
     sha256(b.block_hash || CAST('o' || i / 3 AS bytea)),
     CASE WHEN i < 3 THEN 104166666 ELSE 1000000 + (b.height * 31 + i) % 1000000000 END,
-    CAST('\x00' AS bytea) || substring(sha256(CAST('h' || (b.height * 977 + i) % 1000000
+    CAST('\x00' AS bytea) || substring(sha256(CAST('h' || (b.height * 977 + i) % CAST(:holders AS int)
     AS bytea)) FOR 20), true
 FROM chain.block b, generate_series(0, 349) i WHERE b.chain = :utxo;
 INSERT INTO state.spent_output (chain, day, height, block_hash, tx_index, input_index, prev_txid,
     prev_vout, value, address, created_height, created_at, coinbase, overwritten)
 SELECT b.chain, b.day, b.height, b.block_hash, 1 + i / 3, i % 3,
     sha256(b.block_hash || CAST('p' || i AS bytea)), 0, 1100000000,
-    CAST('\x00' AS bytea) || substring(sha256(CAST('h' || (b.height * 31 + i) % 1000000
+    CAST('\x00' AS bytea) || substring(sha256(CAST('h' || (b.height * 31 + i) % CAST(:holders AS int)
     AS bytea)) FOR 20), 0,
     b.block_at - (1 + (i * 7 + b.height) % (CAST(:matrix_days AS int) - 3)) * interval '1 day', false, false
 FROM chain.block b, generate_series(0, 279) i WHERE b.chain = :utxo;
@@ -78,16 +79,31 @@ FROM (
 ) s JOIN ops.asset a ON a.chain = s.chain AND a.address = ''
 GROUP BY 1, 2, 3;
 
+INSERT INTO state.balance (asset_id, address, balance)
+SELECT asset_id, address, sum(delta) FROM state.balance_delta GROUP BY 1, 2 HAVING sum(delta) <> 0;
+INSERT INTO state.utxo (chain, txid, vout, value, address, created_height, created_at, coinbase)
+SELECT o.chain, o.txid, o.vout, o.value, o.address, o.height, b.block_at, o.tx_index = 0
+FROM chain.utxo_output o JOIN chain.block b ON b.chain = o.chain AND b.height = o.height;
+
 -- The matrix: every day spends of every day before it.
 INSERT INTO state.created_output_daily (chain, day, coinbase, value, outputs)
 SELECT :utxo, CAST(:newest AS date) - n, mint, CASE WHEN mint THEN 45000000000 ELSE 5000000000000 END,
     40000
-FROM generate_series(0, CAST(:matrix_days AS int) - 1) n, unnest(ARRAY[true, false]) mint;
+FROM generate_series(3, CAST(:matrix_days AS int) - 1) n, unnest(ARRAY[true, false]) mint;
+INSERT INTO state.created_output_daily (chain, day, coinbase, value, outputs)
+SELECT chain, day, tx_index = 0, sum(value), count(*) FROM chain.utxo_output GROUP BY 1, 2, 3;
 INSERT INTO state.spent_output_daily (chain, spend_day, created_day, coinbase, overwritten, value,
     outputs, coin_seconds, value_under_1h)
 SELECT :utxo, CAST(:newest AS date) - n, CAST(:newest AS date) - m, false, false, 4000000000, 40,
     4000000000::numeric * (m - n) * 86400 + 3600, CASE WHEN m = n THEN 1000000 ELSE 0 END
-FROM generate_series(0, CAST(:matrix_days AS int) - 1) n, generate_series(0, CAST(:matrix_days AS int) - 1) m WHERE m >= n;
+FROM generate_series(3, CAST(:matrix_days AS int) - 1) n,
+    generate_series(0, CAST(:matrix_days AS int) - 1) m WHERE m >= n;
+INSERT INTO state.spent_output_daily (chain, spend_day, created_day, coinbase, overwritten, value,
+    outputs, coin_seconds, value_under_1h)
+SELECT s.chain, s.day, CAST(s.created_at AS date), false, false, sum(s.value), count(*),
+    sum(s.value::numeric * CAST(extract(epoch FROM b.block_at - s.created_at) AS bigint)), 0
+FROM state.spent_output s JOIN chain.block b ON b.chain = s.chain AND b.height = s.height
+GROUP BY 1, 2, 3;
 INSERT INTO state.spent_output_monthly (chain, spend_month, created_day, value, outputs,
     coin_seconds, value_days)
 SELECT chain, CAST(date_trunc('month', spend_day) AS date), created_day, sum(value), sum(outputs),
