@@ -38,18 +38,6 @@ _CHECKOUT = Path(__file__).parents[1]
 REAL_DATA = Path(os.environ.get("ONCHAIN_AGG_REAL_DATA", _CHECKOUT / "../shared/data"))
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups when its own turn comes.
-def pytest_collection_modifyitems(items):
-    """Keep tests that share servers in one process, where several run at once."""
-    for item in items:
-        kinds = {mark.name for mark in item.iter_markers()} & {"airflow", "data", "node"}
-        group = min(kinds, default="plain")
-        if group == "airflow" and "deployment" not in item.fixturenames:
-            # A module of its own servers, or of none.
-            group = item.path.stem
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(scope="session")
 def real_data():
     """Return the folder of real chain data, or skip."""

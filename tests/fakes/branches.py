@@ -31,7 +31,8 @@ def steadily(height: int) -> datetime:
 
 def after_a_rest(height: int) -> datetime:
     """Return the time of a block where nothing happens for a year after the first ones."""
-    return steadily(height) + (REST if height >= _BEFORE_REST else timedelta(0))
+    # The past is moved: facts of the future are refused.
+    return steadily(height) - (REST if height < _BEFORE_REST else timedelta(0))
 
 
 @st.composite

@@ -18,7 +18,7 @@ from tests.fakes.prices import price_daily
 from tests.fakes.warehouse import T0
 
 _MARKETS = {EVM.name: "ETH/USD", UTXO.name: "RTC/USD"}
-FIRST_DAY, NEXT_DAY = START.date(), START.date() + REST
+FIRST_DAY, NEXT_DAY = START.date() - REST, START.date()
 # Nobody trades before the year of rest: a coin's first days have no price.
 _TRADED_AT = datetime.combine(NEXT_DAY, time(12), UTC)
 
