@@ -100,7 +100,7 @@ def test_a_table_is_ready_when_its_rows_are_there(url, condition, ready):
             _rows(table="scr.trades"),
             UnknownNameError,
             "No schema is named 'scr'. Did you mean 'src'? Defined: chain, history, "
-            "information_schema, ops, public, serving, src, state.",
+            "information_schema, market, ops, public, serving, src, state.",
             id="schema",
         ),
         pytest.param(

@@ -24,7 +24,7 @@ from tests.fakes.warehouse import T0, Ticking, contents, differences, publish_al
 
 pytestmark = pytest.mark.data
 
-FIRST = date(2026, 3, 1)
+FIRST = date(2025, 3, 1)
 TIME = pa.timestamp("us", tz="UTC")
 
 
@@ -115,7 +115,7 @@ def test_a_candle_that_cannot_be_is_named_and_never_served(warehouse):
         publish_all(warehouse, Ticking(T0 + timedelta(days=1)))
 
     assert str(error.value) == (
-        "market_ohlcv_1d: kraken 2026-03-01 was not published: low <= open, close <= high;"
+        "market_ohlcv_1d: kraken 2025-03-01 was not published: low <= open, close <= high;"
         " volume >= 0: (market BTC/USD, open 90, high 89, low 90, close 90, volume 90). Correct"
         " what it is made from; the day is computed again then."
     )

@@ -51,6 +51,8 @@ def sent(blocks):
         for t in b.transfers
         if t.token in tracked
         and t.amount
+        # What pays for a block comes from nobody.
+        and t.sender is not None
         and t.sender != t.recipient
         # A token's zero address is nobody; that of the coin is an address like any other.
         and not (t.token and t.sender == ZERO)
