@@ -103,7 +103,10 @@ def overview(connection: Connection, dataset: DataSet) -> list[Overview]:
         here = true() if of is None else serving.c[of] == window.scope
         latest = connection.scalar(select(func.max(serving.c.day)).where(here))
         row = connection.execute(
-            select(*shown).where(here, serving.c.day == latest).order_by(shown[0].desc().nulls_last()).limit(1)
+            select(*shown)
+            .where(here, serving.c.day == latest)
+            .order_by(shown[0].desc().nulls_last())
+            .limit(1)
         ).first()
         values = dict(zip(dataset.highlights, row or (), strict=False))
         found.append(
