@@ -69,7 +69,7 @@ SELECT b.chain, b.day, b.height, b.block_hash, 1 + i / 3, i % 3,
     sha256(b.block_hash || CAST('p' || i AS bytea)), 0, 1100000000,
     CAST('\x00' AS bytea) || substring(sha256(CAST('h' || (b.height * 31 + i) % CAST(:holders AS int)
     AS bytea)) FOR 20), 0,
-    b.block_at - (1 + (i * 7 + b.height) % (CAST(:matrix_days AS int) - 3)) * interval '1 day', false, false
+    b.block_at - (4 + (i * 7 + b.height) % (CAST(:matrix_days AS int) - 6)) * interval '1 day', false, false
 FROM chain.block b, generate_series(0, 279) i WHERE b.chain = :utxo;
 INSERT INTO state.balance_delta (asset_id, day, address, delta, debits)
 SELECT a.asset_id, s.day, s.address, sum(s.amount), count(*) FILTER (WHERE s.amount < 0)
