@@ -177,8 +177,12 @@ def publish(
         check(stage)
     count, checksum = _fingerprint(connection, stage)
     at = clock()
+    # A day that was never served has no statistics: the planner would compare each of its rows
+    # with every other one.
+    connection.execute(text("SET LOCAL enable_nestloop = off"))
     moved = _move_gone(connection, table, stage, window, at)
     arrived = _add_new(connection, table, stage, window, at)
+    connection.execute(text("SET LOCAL enable_nestloop TO DEFAULT"))
     connection.execute(text(f"DROP TABLE {stage.name}"))
     return Change(count, arrived, moved, checksum, at)
 

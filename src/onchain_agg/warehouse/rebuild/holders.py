@@ -15,7 +15,6 @@ from onchain_agg.warehouse.rebuild.scratch import WORDS, carried, is_zero
 
 _WORD = 2**64
 _ROW = f"({', '.join(WORDS)})"
-_SUMS = ", ".join(f"coalesce(sum({word}::HUGEINT), 0)" for word in WORDS)
 # Products stay below 2**127 for 2**31 holders.
 _RANKED = ", ".join(f"coalesce(sum(place::HUGEINT * {word}), 0)" for word in WORDS)
 
@@ -65,11 +64,11 @@ def holders_at(
         f" {', '.join(f'{word}::UBIGINT AS {word}' for word in WORDS)}"
         f" FROM ({carried(totals, 'address')}) WHERE h = 0 AND NOT ({is_zero()})"
     )
-    count, supply = _counted(duck, "true")
+    (count, supply), *at_least = _counted(duck, ["true", *map(_is_at_least, thresholds)])
     found = Holders(
         holders=count,
         supply=supply,
-        at_least=tuple(_counted(duck, f"{_ROW} >= {_literal(one)}") for one in thresholds),
+        at_least=tuple(at_least),
         gini=_gini(duck, count, supply) if count else None,
         top=_top(duck, largest),
     )
@@ -77,9 +76,17 @@ def holders_at(
     return found
 
 
-def _counted(duck: duckdb.DuckDBPyConnection, condition: str) -> tuple[int, int]:
-    count, *words = _one(duck, f"SELECT count(*), {_SUMS} FROM held WHERE {condition}")
-    return count, _whole(words)
+def _counted(duck: duckdb.DuckDBPyConnection, conditions: Sequence[str]) -> list[tuple[int, int]]:
+    """Return how many holders meet each of *conditions* and what they hold, in one scan."""
+    figures = ", ".join(
+        f"count(*) FILTER ({one}), "
+        + ", ".join(f"coalesce(sum({word}::HUGEINT) FILTER ({one}), 0)" for word in WORDS)
+        for one in conditions
+    )
+    row = _one(duck, f"SELECT {figures} FROM held")
+    width = 1 + len(WORDS)
+    found = (row[start : start + width] for start in range(0, len(row), width))
+    return [(count, _whole(words)) for count, *words in found]
 
 
 def _gini(duck: duckdb.DuckDBPyConnection, count: int, supply: int) -> float:
@@ -104,6 +111,10 @@ def _one(duck: duckdb.DuckDBPyConnection, query: str) -> tuple[int, ...]:
     if row is None:
         raise AssertionError("An aggregate without groups has one row.")
     return row
+
+
+def _is_at_least(amount: int) -> str:
+    return f"{_ROW} >= {_literal(amount)}"
 
 
 def _literal(amount: int) -> str:

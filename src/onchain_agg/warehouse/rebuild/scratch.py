@@ -95,11 +95,12 @@ def carried(rows: str, keep: str) -> str:
         A query of *keep*, ``h`` (how often 2**256 is in the sum, rounded down) and the words; the
         sum is ``h * 2**256`` and the number that the words spell.
     """
+    # Shifting a negative sum rounds down, as carrying must.
     return (
-        f"SELECT {keep}, s0 & {_MASK} AS w0, s1 + (s0 - w0) // {_BASE} AS t1,"
-        f" t1 & {_MASK} AS w1, s2 + (t1 - w1) // {_BASE} AS t2,"
-        f" t2 & {_MASK} AS w2, s3 + (t2 - w2) // {_BASE} AS t3,"
-        f" t3 & {_MASK} AS w3, s4 + (t3 - w3) // {_BASE} AS h FROM {rows}"
+        f"SELECT {keep}, s0 & {_MASK} AS w0, s1 + (s0 >> 64) AS t1,"
+        f" t1 & {_MASK} AS w1, s2 + (t1 >> 64) AS t2,"
+        f" t2 & {_MASK} AS w2, s3 + (t2 >> 64) AS t3,"
+        f" t3 & {_MASK} AS w3, s4 + (t3 >> 64) AS h FROM {rows}"
     )
 
 
