@@ -26,7 +26,7 @@ from onchain_agg.settings import load_settings, warehouse_url
 from tests.conftest import REAL_DATA
 from tests.fakes.published import BLOCK_FILE
 from tests.fakes.servers_home import servers_home
-from tests.fakes.warehouse import FEW_DATA_SETS
+from tests.fakes.warehouse import RUNNING
 
 DAGS = Path(__file__).parents[2] / "dags"
 _PARTS = ("api-server", "scheduler", "dag-processor")
@@ -120,7 +120,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
         environment = airflow_environment(site, settings, warehouse_url(settings), inputs)
         needed = {"ingest_anvil", "sweep", *all_datasets()}
         api, _ = stack.enter_context(running_airflow(site, environment, home, _PARTS, needed))
-        for name in all_datasets().keys() - {*FEW_DATA_SETS}:
+        for name in all_datasets().keys() - RUNNING:
             # Every run is a process, and these tests are about none of those data sets.
             api.pause(name)
         yield Deployment(site.url, engine)

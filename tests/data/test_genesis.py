@@ -1,6 +1,6 @@
 """Ethereum's real genesis allocation through the whole pipeline."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import text
@@ -24,7 +24,10 @@ def test_the_genesis_file_becomes_the_published_concentration(engine, real_data)
     moves = [Transfer(None, None, to, wei, "genesis") for to, wei in sorted(alloc.items())]
     sync(engine)
 
-    bring_up_to_date(engine, CHAIN, FakeNode(CHAIN, [block(None, transfers=moves, at=EPOCH)]))
+    first = block(None, transfers=moves, at=EPOCH)
+    # Holders are counted once the day is over.
+    second = block(first, at=EPOCH + timedelta(days=1))
+    bring_up_to_date(engine, CHAIN, FakeNode(CHAIN, [first, second]))
 
     query = text("SELECT * FROM serving.holder_distribution_daily WHERE asset = 'native'")
     top = text(

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from onchain_agg.metrics.compute import compute
+from onchain_agg.metrics.due import scopes_due
 from onchain_agg.metrics.registry import dataset_named
 from onchain_agg.warehouse import ingest
 from onchain_agg.warehouse.apply import apply_blocks
@@ -16,7 +17,7 @@ from tests.fakes.chain import FakeNode
 from tests.fakes.scenes import EVM, UTXO, branch, scalar
 from tests.fakes.warehouse import bring_up_to_date, contents, load_all, publish_all, wipe
 
-pytestmark = [pytest.mark.data, pytest.mark.few_data_sets]
+pytestmark = pytest.mark.data
 
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
 _WAITING = (
@@ -97,7 +98,7 @@ def test_two_publishers_of_one_data_set_and_scope_take_turns(warehouse, name):
     assert all(max(a.changed, b.changed) > 0 for a, b in zip(one, other, strict=True))
     assert scalar(warehouse, f"SELECT count(*) FROM history.{name}_v1") == 0
     publish_all(warehouse)
-    assert scalar(warehouse, "SELECT count(*) FROM ops.dirty") == 0
+    assert scopes_due(warehouse) == {}
     assert contents(warehouse) == fresh(warehouse, EVM, node)
 
 
@@ -109,19 +110,19 @@ def test_two_corrections_of_one_window_leave_one_version_in_history(warehouse):
     load_all(warehouse, EVM, node)
     apply_blocks(warehouse, EVM, final_height=-1)
     runs = Runs(warehouse)
-    dataset = dataset_named("top_holders_daily")
+    dataset = dataset_named("evm_network_daily")
 
-    with held(warehouse, "dataset:top_holders_daily:anvil", runs):
+    with held(warehouse, "dataset:evm_network_daily:anvil", runs):
         for _ in range(2):
             runs.start(lambda engine: compute(engine, dataset, "anvil"))
     runs.finish()
     publish_all(warehouse)
 
     twice = (
-        "SELECT count(*) FROM (SELECT 1 FROM history.top_holders_daily_v1"
-        " GROUP BY chain, day, asset, address HAVING count(*) > 1) more"
+        "SELECT count(*) FROM (SELECT 1 FROM history.evm_network_daily_v1"
+        " GROUP BY chain, day HAVING count(*) > 1) more"
     )
-    assert scalar(warehouse, "SELECT count(*) FROM history.top_holders_daily_v1") > 0
+    assert scalar(warehouse, "SELECT count(*) FROM history.evm_network_daily_v1") > 0
     assert scalar(warehouse, twice) == 0
     assert contents(warehouse) == fresh(warehouse, EVM, node)
 
@@ -181,7 +182,7 @@ def test_publishing_while_blocks_are_applied_loses_no_day(warehouse, family):
     assert runs.finish() == [8]
     publish_all(warehouse)
 
-    assert scalar(warehouse, "SELECT count(*) FROM ops.dirty") == 0
+    assert scopes_due(warehouse) == {}
     assert contents(warehouse) == fresh(warehouse, family, FakeNode(family, blocks))
 
 

@@ -14,6 +14,7 @@ from onchain_agg.warehouse.versions import twins
 pytestmark = [pytest.mark.data, pytest.mark.few_data_sets]
 
 DAY = date(2026, 3, 1)
+FLAGS = ("is_burn", "is_exchange", "is_contract", "is_bridge", "is_pool", "is_miner")
 HISTORY = twins(dataset_named("top_holders_daily").table).history
 
 
@@ -29,6 +30,7 @@ def with_revisions(engine):
             "asset": "0x01",
             "address": "0x02",
             "balance": number,
+            **dict.fromkeys(FLAGS, False),
             "known_from": since,
             "known_to": until,
         }
