@@ -4,7 +4,7 @@ The definitions are those of `state_balance`: the zero address holds nothing, ER
 balances, and who pays for a block or moves nothing to another address has not sent.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 
 import duckdb
@@ -30,8 +30,8 @@ _WORDS = ", ".join(WORDS)
 _AMOUNT = "(w3 <> 0 OR w2 <> 0 OR w1 <> 0 OR w0 <> 0)"
 
 _CHANGE = """
-CREATE TABLE change (asset_id INTEGER, day DATE, address BLOB, h HUGEINT, w3 HUGEINT, w2 HUGEINT,
-    w1 HUGEINT, w0 HUGEINT, debits BIGINT)
+CREATE TABLE change (asset_id INTEGER, day DATE, address BLOB, h INTEGER, w3 UBIGINT, w2 UBIGINT,
+    w1 UBIGINT, w0 UBIGINT, debits BIGINT)
 """
 _TOKENS = f"""
 SELECT asset_id, sender, recipient, {_WORDS}, (sender <> recipient AND {_AMOUNT})::INTEGER AS debits
@@ -45,13 +45,10 @@ FROM {STREAM} JOIN asset ON octet_length(asset.address) = 0
 """
 # NULL as an address falls out of every comparison. Of native coins the zero address may hold some.
 _NOT_ZERO = "address <> unhex(repeat('00', 20))"
-_SIDES = """
-SELECT asset_id, recipient AS address, w3::HUGEINT AS p3, w2::HUGEINT AS p2, w1::HUGEINT AS p1,
-    w0::HUGEINT AS p0, 0 AS debits FROM moved
-UNION ALL
-SELECT asset_id, sender, -(w3::HUGEINT), -(w2::HUGEINT), -(w1::HUGEINT), -(w0::HUGEINT), debits
-FROM moved
-"""
+_MOVES = (
+    (TOKEN_TRANSFER, _TOKEN_COLUMNS, _TOKENS, f"WHERE {_NOT_ZERO}"),
+    (NATIVE_TRANSFER, _NATIVE_COLUMNS, _NATIVE, "WHERE address IS NOT NULL"),
+)
 _COINS = """
 SELECT asset_id, moved.day, moved.address, 0::HUGEINT AS s4, 0::HUGEINT AS s3, 0::HUGEINT AS s2,
     0::HUGEINT AS s1, sum(amount) AS s0, sum(moved.debits)::BIGINT AS debits
@@ -91,22 +88,34 @@ def collect_changes(duck: duckdb.DuckDBPyConnection, facts: Facts) -> None:
 
 
 def _add_transfers(duck: duckdb.DuckDBPyConnection, facts: Facts, day: date) -> None:
-    tokens = facts.of_day(TOKEN_TRANSFER, _TOKEN_COLUMNS, day)
-    with streamed(duck, _split_schema(TOKEN_TRANSFER, _TOKEN_COLUMNS), _split(tokens)):
-        duck.execute(_day_statement(_TOKENS, f"WHERE {_NOT_ZERO}", day))
-    native = facts.of_day(NATIVE_TRANSFER, _NATIVE_COLUMNS, day)
-    with streamed(duck, _split_schema(NATIVE_TRANSFER, _NATIVE_COLUMNS), _split(native)):
-        duck.execute(_day_statement(_NATIVE, "WHERE address IS NOT NULL", day))
+    for table, names, moved, condition in _MOVES:
+        batches = _split(facts.of_day(table, names, day))
+        with streamed(duck, _split_schema(table, names), batches):
+            # A stream can be read only once, and both sides need it.
+            duck.execute(f"CREATE OR REPLACE TABLE moved AS {moved}")
+        summed = _summed(_used(duck), condition, day)
+        duck.execute(_inserted(summed, "asset_id, day, address, debits"))
 
 
-def _day_statement(moved: str, condition: str, day: date) -> str:
-    sums = ", ".join(f"sum(p{place}) AS s{place}" for place in (3, 2, 1, 0))
-    # The stream can be read only once, and both sides need it.
-    return _inserted(
-        f"WITH moved AS MATERIALIZED ({moved})"
-        f" SELECT asset_id, DATE '{day}' AS day, address, 0::HUGEINT AS s4, {sums},"
-        f" sum(debits)::BIGINT AS debits FROM ({_SIDES}) {condition} GROUP BY ALL",
-        "asset_id, day, address, debits",
+def _used(duck: duckdb.DuckDBPyConnection) -> tuple[str, ...]:
+    """Return the words that are not zero throughout: most days have no amount above 2**128."""
+    (found,) = duck.execute("SELECT coalesce(max(w3 | w2), 0) FROM moved").fetchall()
+    return WORDS if found[0] else WORDS[2:]
+
+
+def _summed(used: Sequence[str], condition: str, day: date) -> str:
+    """Return the query of what *day* adds to each address, where only the words *used* are."""
+    added = ", ".join(f"{word}::HUGEINT AS {word}" for word in used)
+    taken = ", ".join(f"-({word}::HUGEINT)" for word in used)
+    sums = ", ".join(
+        f"{f'sum({word})' if word in used else '0::HUGEINT'} AS s{word[1]}" for word in WORDS
+    )
+    return (
+        f"SELECT asset_id, DATE '{day}' AS day, address, 0::HUGEINT AS s4, {sums},"
+        " sum(debits)::BIGINT AS debits FROM ("
+        f"SELECT asset_id, recipient AS address, {added}, 0 AS debits FROM moved"
+        f" UNION ALL SELECT asset_id, sender, {taken}, debits FROM moved"
+        f") {condition} GROUP BY asset_id, address"
     )
 
 

@@ -61,8 +61,7 @@ def holders_at(
     )
     duck.execute(
         "CREATE OR REPLACE TEMP TABLE held AS SELECT address,"
-        f" {', '.join(f'{word}::UBIGINT AS {word}' for word in WORDS)}"
-        f" FROM ({carried(totals, 'address')}) WHERE h = 0 AND NOT ({is_zero()})"
+        f" {', '.join(WORDS)} FROM ({carried(totals, 'address')}) WHERE h = 0 AND NOT ({is_zero()})"
     )
     (count, supply), *at_least = _counted(duck, ["true", *map(_is_at_least, thresholds)])
     found = Holders(

@@ -42,7 +42,9 @@ class Limits:
 
 @contextmanager
 def scratch(limits: Limits) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Yield an empty DuckDB database whose files are gone afterwards.
+    """Yield an empty DuckDB database in memory; what it spills to files is gone afterwards.
+
+    In a file every table would be compressed and checkpointed, which costs more than the sums.
 
     Raises:
         ConfigError: The limits do not suffice.
@@ -50,14 +52,16 @@ def scratch(limits: Limits) -> Iterator[duckdb.DuckDBPyConnection]:
     with tempfile.TemporaryDirectory(prefix="onchain-agg-", dir=limits.folder) as folder:
         config: dict[str, Any] = {
             "memory_limit": limits.memory,
-            "temp_directory": f"{folder}/spill",
+            "temp_directory": folder,
+            # Rows are keyed, so their order means nothing, and keeping it costs time and memory.
+            "preserve_insertion_order": False,
             # There may be no way out to fetch one.
             "autoinstall_known_extensions": False,
         }
         if limits.threads is not None:
             config["threads"] = limits.threads
         try:
-            with opened(f"{folder}/scratch.duckdb", config) as connection:
+            with opened(config=config) as connection:
                 yield connection
         except duckdb.OutOfMemoryException as error:
             raise ConfigError(
@@ -92,21 +96,26 @@ def carried(rows: str, keep: str) -> str:
         keep: The other columns to keep, separated by commas.
 
     Returns:
-        A query of *keep*, ``h`` (how often 2**256 is in the sum, rounded down) and the words; the
-        sum is ``h * 2**256`` and the number that the words spell.
+        A query of *keep*, ``h`` (HUGEINT, how often 2**256 is in it, rounded down) and the words
+        (UBIGINT); the sum is ``h * 2**256`` and the number that the words spell.
     """
-    # Shifting a negative sum rounds down, as carrying must.
+    # Shifting a negative sum rounds down, as carrying must. A level a word: within one SELECT each
+    # sum would be written out, and computed, once more for every word above it.
+    query = f"SELECT *, s0 AS t0 FROM {rows}"
+    for word in range(3):
+        query = (
+            f"SELECT *, (t{word} & {_MASK})::UBIGINT AS w{word},"
+            f" s{word + 1} + (t{word} >> 64) AS t{word + 1} FROM ({query})"
+        )
     return (
-        f"SELECT {keep}, s0 & {_MASK} AS w0, s1 + (s0 >> 64) AS t1,"
-        f" t1 & {_MASK} AS w1, s2 + (t1 >> 64) AS t2,"
-        f" t2 & {_MASK} AS w2, s3 + (t2 >> 64) AS t3,"
-        f" t3 & {_MASK} AS w3, s4 + (t3 >> 64) AS h FROM {rows}"
+        f"SELECT {keep}, w0, w1, w2, (t3 & {_MASK})::UBIGINT AS w3, s4 + (t3 >> 64) AS h"
+        f" FROM ({query})"
     )
 
 
 def wide_text(prefix: str = "") -> str:
     """Return the expression of a carried sum as `table_rows` writes a wide number."""
-    words = ", ".join(f"{prefix}{word}::UBIGINT" for word in WORDS)
+    words = ", ".join(f"{prefix}{word}" for word in WORDS)
     return (
         f"CASE WHEN {prefix}h BETWEEN -32768 AND 32767"
         f" THEN printf('%04x%016x%016x%016x%016x', ({prefix}h + 32768)::BIGINT, {words})"
