@@ -4,6 +4,8 @@ Every reader of a file asks here, so a damaged archive ends in an error and neve
 """
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import date
 from typing import Any
 
@@ -36,7 +38,8 @@ def archived_batches(
         SourceError: The storage does not answer.
     """
     check_bytes(store, archived)
-    yield from store.read(archived.location, names)
+    with closing(store.read(archived.location, names)) as batches:
+        yield from _ahead(batches)
 
 
 def check_bytes(store: ParquetStore, archived: Row[Any]) -> None:
@@ -94,6 +97,15 @@ def check_file(archived: Row[Any], found: Fingerprint) -> None:
         DataSetError: It is not; names the file and both figures.
     """
     _check(archived, found, "are in it now. Restore that file from its backup.")
+
+
+def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Yield *batches*; the next one is read while the reader works on the one before."""
+    with ThreadPoolExecutor(1, thread_name_prefix="archive-read") as pool:
+        waiting = pool.submit(next, batches, None)
+        while (batch := waiting.result()) is not None:
+            waiting = pool.submit(next, batches, None)
+            yield batch
 
 
 def _check(archived: Row[Any], found: Fingerprint, rest: str) -> None:

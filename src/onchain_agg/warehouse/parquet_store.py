@@ -10,7 +10,7 @@ import io
 import json
 import os
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -53,7 +53,9 @@ class ParquetStore:
 
     root_url: str
 
-    def read(self, location: str, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    def read(
+        self, location: str, columns: Sequence[str] | None = None
+    ) -> Generator[pa.RecordBatch, None, None]:
         """Yield the rows of a file in bounded batches, with the ``day`` of its path in front.
 
         Args:
