@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from sqlalchemy import (
+    Boolean,
     Connection,
     Double,
     Engine,
@@ -203,6 +204,8 @@ def _value(table: Table, name: str) -> str:
     if name in given:
         return given[name]
     kind = table.c[name].type
+    if isinstance(kind, Boolean):
+        return "h % 50 = 0"
     if isinstance(kind, Double):
         return "random()"
     if isinstance(kind, Integer):
