@@ -12,7 +12,7 @@ SRC = ROOT / "src" / "onchain_agg"
 
 # A module may import from its own rank and the ones before it.
 _RANKS = (
-    {"errors", "durations", "yaml_lines"},
+    {"errors", "discovery", "durations", "yaml_lines"},
     {"chains", "markets"},
     {"sources"},
     {"warehouse"},
@@ -21,7 +21,7 @@ _RANKS = (
     {"settings", "sample", "provider_info", "command_errors"},
     # `taskflow` is Airflow's own `task`, with types; `plugin` registers a listener.
     {"routing", "taskflow", "plugin"},
-    {"hooks"},
+    {"hooks", "bundles"},
     {"operators"},
     {"dag_building"},
     {"integrity"},
@@ -29,7 +29,16 @@ _RANKS = (
     {"cli_times"},
     {"cli", "cli_archive", "cli_check", "cli_datasets", "cli_market", "cli_routing", "cli_sources"},
 )
-_WITHOUT_AIRFLOW = ("errors", "chains", "markets", "sources", "warehouse", "metrics", "sample")
+_WITHOUT_AIRFLOW = (
+    "errors",
+    "discovery",
+    "chains",
+    "markets",
+    "sources",
+    "warehouse",
+    "metrics",
+    "sample",
+)
 _FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "misc"}
 _MODULES = sorted(SRC.rglob("*.py"))
 # Written by a script, one call a table.

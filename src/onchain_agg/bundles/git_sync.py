@@ -1,0 +1,111 @@
+"""The DAG files of one commit at a time, from the link that git-sync moves.
+
+git-sync keeps each commit in a worktree whose folder is named after it, and moves a link from one
+to the next in one step. A process that reads through the link may see two commits in one parse;
+this bundle follows the link once a refresh, and then reads the worktree itself.
+
+In ``[dag_processor] dag_bundle_config_list``::
+
+    [{"name": "dags", "classpath": "onchain_agg.bundles.GitSyncDagBundle",
+      "kwargs": {"link": "/git/dags", "folder": "dags"}}]
+"""
+
+import logging
+import re
+from pathlib import Path
+from typing import Any
+
+from airflow.dag_processing.bundles.base import BaseDagBundle, BundleVersion
+
+from onchain_agg.errors import ConfigError, SourceError
+
+log = logging.getLogger(__name__)
+
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+
+
+class GitSyncDagBundle(BaseDagBundle):
+    """DAG files below a link of git-sync; its version is the commit.
+
+    A task asks for the commit of its run. git-sync keeps old worktrees for its
+    ``--stale-worktree-timeout``; where that commit is gone, the task runs with the newest one, and
+    the log says so.
+    """
+
+    supports_versioning = True
+
+    def __init__(self, *, link: str, folder: str = ".", **kwargs: Any) -> None:
+        """Take the place of the files; nothing is read yet.
+
+        Args:
+            link: git-sync's ``--root`` and ``--link``, such as ``/git/dags``.
+            folder: Of the DAG files in the repository.
+            kwargs: As Airflow gives them to every bundle.
+        """
+        super().__init__(**kwargs)
+        self._link = Path(link)
+        self._folder = folder
+        self._worktree: Path | None = None
+
+    def initialize(self) -> None:
+        """Find the worktree.
+
+        Raises:
+            ConfigError: The link is none of git-sync's.
+            SourceError: git-sync has not delivered anything yet.
+        """
+        self.refresh()
+        super().initialize()
+
+    def refresh(self) -> None:
+        """Follow the link to the commit that git-sync delivered last, or to the run's own.
+
+        Raises:
+            ConfigError: The link is none of git-sync's.
+            SourceError: git-sync has not delivered anything yet.
+        """
+        self._worktree = self._follow()
+
+    def get_current_version(self) -> BundleVersion:
+        """Return the commit that `path` shows."""
+        return BundleVersion(version=self._shown().name)
+
+    @property
+    def path(self) -> Path:
+        """Return the folder of the DAG files, in the worktree of one commit."""
+        return self._shown() / self._folder
+
+    def _shown(self) -> Path:
+        if self._worktree is None:
+            self._worktree = self._follow()
+        return self._worktree
+
+    def _follow(self) -> Path:
+        newest = self._newest()
+        asked = newest if self.version is None else newest.with_name(self.version)
+        if not asked.is_dir():
+            log.warning(
+                "Commit %s of bundle %s is gone from %s; %s is used instead. To keep commits"
+                " longer, raise git-sync's --stale-worktree-timeout.",
+                self.version,
+                self.name,
+                newest.parent,
+                newest.name,
+            )
+            return newest
+        return asked
+
+    def _newest(self) -> Path:
+        try:
+            worktree = self._link.resolve(strict=True)
+        except OSError as error:
+            raise SourceError(
+                f"Bundle {self.name}: git-sync has delivered nothing at {self._link} yet."
+                " See the log of its container."
+            ) from error
+        if not _COMMIT.fullmatch(worktree.name):
+            raise ConfigError(
+                f"Bundle {self.name}: {self._link} leads to {worktree}, which is not named after a"
+                " commit. Give the link that git-sync makes (--root and --link)."
+            )
+        return worktree
