@@ -15,6 +15,7 @@ from onchain_agg.metrics.definitions import sync
 from onchain_agg.warehouse.embedded import embedded_url, stop
 from onchain_agg.warehouse.engine import engine_for
 from onchain_agg.warehouse.schema import migrate
+from tests.order import LongFilesFirst, long_first
 
 # `ci` is what `make test` runs; `thorough` is for a night: HYPOTHESIS_PROFILE=thorough.
 _SLOW_IS_FINE = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
@@ -36,6 +37,18 @@ _NOTHING_TO_LOSE = (
 
 _CHECKOUT = Path(__file__).parents[1]
 REAL_DATA = Path(os.environ.get("ONCHAIN_AGG_REAL_DATA", _CHECKOUT / "../shared/data"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Hand out files in the order of `tests.order`."""
+    return LongFilesFirst(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+def pytest_collection_modifyitems(config, items):
+    """Sort tests for the processes of xdist only: else the fast layers come first."""
+    if hasattr(config, "workerinput"):
+        long_first(items)
 
 
 @pytest.fixture(scope="session")

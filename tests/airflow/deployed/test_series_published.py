@@ -1,4 +1,7 @@
-"""Bitcoin's first blocks through the DAGs, against what Coin Metrics published of those days."""
+"""Bitcoin's first blocks through the DAGs, against what Coin Metrics published of those days.
+
+After the scheduler's tests, by its name: the open day that it leaves is dirty.
+"""
 
 import pytest
 from sqlalchemy import text
