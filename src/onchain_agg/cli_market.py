@@ -1,18 +1,21 @@
 """``onchain-agg market`` and ``onchain-agg tokens``: facts of exchanges, files and contracts."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from onchain_agg import cli_times
 from onchain_agg.chains import EvmChain, chain_named
 from onchain_agg.command_errors import one_line_errors
 from onchain_agg.errors import ConfigError, UnknownNameError
 from onchain_agg.markets import Venue, all_venues, venue_named
 from onchain_agg.settings import configured_warehouse, extra_assets, load_settings
+from onchain_agg.sources.masking import is_base_url
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -22,20 +25,6 @@ if TYPE_CHECKING:
 
 _KINDS = ("trades", "candles", "funding")
 _FACTS = ("trades", "candles", "funding", "fx", "prices", "assets")
-
-
-def _moment(
-    _context: click.Context, _parameter: click.Parameter, value: str | None
-) -> datetime | None:
-    if value is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        raise click.BadParameter(
-            f"{value!r} is not a time; write it as 2026-03-01T12:00:00Z."
-        ) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _pairs(
@@ -52,6 +41,27 @@ def _pairs(
     return found
 
 
+def _base_url(
+    _context: click.Context, _parameter: click.Parameter, value: str | None
+) -> str | None:
+    if value is not None and not is_base_url(value):
+        # It may hold a key, so it is not repeated.
+        raise click.BadParameter(
+            "it is not an http:// or https:// URL without a query. Write it as "
+            "https://host:port/path."
+        )
+    return value
+
+
+def _rate(
+    _context: click.Context, _parameter: click.Parameter, value: float | None
+) -> float | None:
+    # Infinity and what is no number are floats too.
+    if value is not None and not 0 < value < math.inf:
+        raise click.BadParameter(f"{value:g} is not a number above 0. Leave it out, or correct it.")
+    return value
+
+
 @click.group("market")
 def market_commands() -> None:
     """Prices, trades and rates: pull them from exchanges, or import files."""
@@ -61,10 +71,16 @@ def market_commands() -> None:
 @click.argument("venue", required=False)
 @click.option("--kind", type=click.Choice(_KINDS), help="Only trades, candles or funding.")
 @click.option("--market", help="Only this market of VENUE, such as BTC/USD.")
-@click.option("--since", callback=_moment, help="Begin at this time (UTC unless it says so).")
+@click.option(
+    "--since", callback=cli_times.moment, help="Begin at this time (UTC unless it says so)."
+)
 @click.option("--pages", type=click.IntRange(1), help="Most answers to ask for a market.")
-@click.option("--url", help="Ask here, in place of the exchange's own scheme and host.")
-@click.option("--calls-per-second", type=float, help="Requests of the lightest kind.")
+@click.option(
+    "--url", callback=_base_url, help="Ask here, in place of the exchange's own scheme and host."
+)
+@click.option(
+    "--calls-per-second", type=float, callback=_rate, help="Requests of the lightest kind."
+)
 @one_line_errors
 def pull(
     venue: str | None,

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from onchain_agg.chains import Asset, EvmChain, all_chains, chain_named
 from onchain_agg.errors import ConfigError, OnchainAggError
@@ -28,7 +28,13 @@ _SECTION = "onchain_agg"
 _ENV = "ONCHAIN_AGG_"
 _AIRFLOW_ENV = f"AIRFLOW__{_SECTION.upper()}__"
 _ASSET_COLUMNS = ("chain", "address", "symbol", "decimals", "start_block", "whale_threshold")
+# These may follow, in any order; an empty field is the default.
+_MORE_COLUMNS = ("standard", "wraps", "bluechip")
+_STANDARDS = {"": 20, "20": 20, "721": 721, "1155": 1155}
+_FLAGS = {"": False, "false": False, "true": True}
 _MAX_UINT256 = 2**256 - 1
+
+_Value = TypeVar("_Value")
 
 AirflowConf = Callable[[str], str | None]
 
@@ -83,7 +89,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     return Settings(
         home=Path(value("home") or ".onchain-agg").expanduser().resolve(),
         warehouse_url=value("warehouse_url"),
-        assets_file=_existing_file("assets_file", assets) if assets else None,
+        assets_file=_existing("file", "assets_file", assets, Path.is_file) if assets else None,
         refresh_minutes=_at_least_one("refresh_minutes", value("refresh_minutes") or "10"),
         archive_url=value("archive_url"),
         hot_days=_at_least_one("hot_days", value("hot_days") or "90"),
@@ -101,7 +107,7 @@ def load_routing_options(environ: Mapping[str, str] | None = None) -> RoutingOpt
     own = value("workloads_file")
     templates = value("pod_templates") or str(_airflow_home(environ) / "pod_templates")
     return RoutingOptions(
-        workloads_file=_existing_file("workloads_file", own) if own else None,
+        workloads_file=_existing("file", "workloads_file", own, Path.is_file) if own else None,
         kubernetes_executor=value("kubernetes_executor") or "KubernetesExecutor",
         strict_queues=_truth("strict_queues", value("strict_queues") or "False"),
         # The scheduler reads them, perhaps on another machine, so nothing is looked for here.
@@ -116,15 +122,7 @@ def sources_folder(environ: Mapping[str, str] | None = None) -> Path | None:
         ConfigError: It is no folder; names option, value and cure.
     """
     text = _options(os.environ if environ is None else environ)("sources_folder")
-    if not text:
-        return None
-    path = Path(text).expanduser().resolve()
-    if not path.is_dir():
-        raise ConfigError(
-            f"Option [{_SECTION}] sources_folder is {text!r}, which is not a folder. Correct the "
-            f"path, in airflow.cfg or as {_ENV}SOURCES_FOLDER, or remove the option."
-        )
-    return path
+    return _existing("folder", "sources_folder", text, Path.is_dir) if text else None
 
 
 def warehouse_url(settings: Settings) -> str:
@@ -182,9 +180,12 @@ def extra_assets(settings: Settings) -> dict[str, tuple[Asset, ...]]:
     assets: dict[str, tuple[Asset, ...]] = {}
     with settings.assets_file.open(newline="", encoding="utf-8") as file:
         lines = csv.DictReader(file)
-        if tuple(lines.fieldnames or ()) != _ASSET_COLUMNS:
+        names = tuple(lines.fieldnames or ())
+        needed = len(_ASSET_COLUMNS)
+        if names[:needed] != _ASSET_COLUMNS or not {*names[needed:]} <= {*_MORE_COLUMNS}:
             raise ConfigError(
-                f"{settings.assets_file}: the first line must be {','.join(_ASSET_COLUMNS)!r}."
+                f"{settings.assets_file}: the first line must be {','.join(_ASSET_COLUMNS)!r};"
+                f" {', '.join(_MORE_COLUMNS)} may follow."
             )
         for line in lines:
             try:
@@ -198,7 +199,9 @@ def extra_assets(settings: Settings) -> dict[str, tuple[Asset, ...]]:
 
 
 def _asset(line: Mapping[str, str | None]) -> tuple[str, Asset]:
-    text = {column: (line.get(column) or "").strip() for column in _ASSET_COLUMNS}
+    text = {
+        column: (line.get(column) or "").strip() for column in (*_ASSET_COLUMNS, *_MORE_COLUMNS)
+    }
     chain = chain_named(text["chain"]) if text["chain"] else None
     if chain is None:
         raise ConfigError(f"chain is empty; name one of {', '.join(all_chains())}.")
@@ -213,7 +216,24 @@ def _asset(line: Mapping[str, str | None]) -> tuple[str, Asset]:
         decimals=_whole("decimals", text["decimals"], 255),
         start_block=_whole("start_block", text["start_block"], 2**63 - 1),
         whale_threshold=_whole("whale_threshold", text["whale_threshold"], _MAX_UINT256),
+        standard=_standard(text["standard"], is_token=address is not None),
+        wraps=lower_address(text["wraps"]) if text["wraps"] else None,
+        bluechip=_one_of("bluechip", text["bluechip"], _FLAGS),
     )
+
+
+def _standard(text: str, *, is_token: bool) -> int:
+    standard = _one_of("standard", text, _STANDARDS)
+    if standard != _STANDARDS[""] and not is_token:
+        raise ConfigError(f"standard is {text!r}, but address is empty; name the collection.")
+    return standard
+
+
+def _one_of(column: str, text: str, known: Mapping[str, _Value]) -> _Value:
+    if text not in known:
+        written = ", ".join(filter(None, known))
+        raise ConfigError(f"{column} is {text!r}; write one of {written}, or leave it empty.")
+    return known[text]
 
 
 def _checked_address(text: str, evm: bool) -> str:  # noqa: FBT001 - private, one caller
@@ -238,11 +258,11 @@ def _at_least_one(option: str, text: str) -> int:
     return int(text)
 
 
-def _existing_file(option: str, text: str) -> Path:
+def _existing(what: str, option: str, text: str, is_there: Callable[[Path], bool]) -> Path:
     path = Path(text).expanduser().resolve()
-    if not path.is_file():
+    if not is_there(path):
         raise ConfigError(
-            f"Option [{_SECTION}] {option} is {text!r}, which is not a file. Correct the path, "
+            f"Option [{_SECTION}] {option} is {text!r}, which is not a {what}. Correct the path, "
             f"in airflow.cfg or as {_ENV}{option.upper()}, or remove the option."
         )
     return path

@@ -3,7 +3,9 @@
 import re
 
 import pytest
+from click.testing import CliRunner
 
+from onchain_agg.cli import main
 from onchain_agg.errors import UnknownNameError
 from onchain_agg.markets import all_venues, venue_named
 from onchain_agg.sources.market import ExchangeAccess, open_exchange
@@ -47,3 +49,35 @@ def test_an_unknown_venue_is_told_with_the_nearest():
         "No venue is named 'binanse'. Did you mean 'binance'? Defined: binance, bithumb, coinbase, "
         "kraken, upbit."
     )
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        *(
+            (
+                "--url",
+                url,
+                (
+                    "it is not an http:// or https:// URL without a query. Write it as "
+                    "https://host:port/path."
+                ),
+            )
+            for url in ("notaurl", "ftp://host", "http://", "https://host/?key=secret")
+        ),
+        *(
+            (
+                "--calls-per-second",
+                number,
+                f"{number} is not a number above 0. Leave it out, or correct it.",
+            )
+            for number in ("-1", "0", "nan", "inf")
+        ),
+    ],
+)
+def test_a_pull_is_refused_where_an_option_cannot_be(option, value, told):
+    done = CliRunner().invoke(main, ["market", "pull", "kraken", option, value])
+
+    assert done.exit_code == 2
+    assert done.output.splitlines()[-1] == f"Error: Invalid value for '{option}': {told}"
+    assert "secret" not in done.output

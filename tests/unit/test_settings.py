@@ -191,7 +191,64 @@ def test_a_file_without_the_header_says_which_line_it_needs(tmp_path):
     with pytest.raises(ConfigError) as caught:
         extra_assets(_settings(path))
 
-    assert str(caught.value) == f"{path}: the first line must be {_HEADER.strip()!r}."
+    assert str(caught.value) == (
+        f"{path}: the first line must be {_HEADER.strip()!r}; standard, wraps, bluechip may follow."
+    )
+
+
+def test_a_collection_tells_its_standard_and_what_it_wraps(tmp_path):
+    path = tmp_path / "assets.csv"
+    base, wrapper = f"0x{1:040x}", f"0x{2:040x}"
+    path.write_text(
+        f"{_HEADER.strip()},standard,wraps,bluechip\nethereum,{base},A,0,7,1,721,,true\n"
+        f"ethereum,{wrapper},WA,0,8,1,1155,{base},\nethereum,,ETH,18,0,1,,,false\n"
+    )
+    collection = Asset(
+        symbol="A",
+        address=base,
+        decimals=0,
+        start_block=7,
+        whale_threshold=1,
+        standard=721,
+        bluechip=True,
+    )
+    wrapped = Asset(
+        symbol="WA",
+        address=wrapper,
+        decimals=0,
+        start_block=8,
+        whale_threshold=1,
+        standard=1155,
+        wraps=base,
+    )
+    coin = Asset(symbol="ETH", address=None, decimals=18, start_block=0, whale_threshold=1)
+
+    assert extra_assets(_settings(path)) == {"ethereum": (collection, wrapped, coin)}
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (
+            f"0x{1:040x},A,0,7,1,erc721,,",
+            "standard is 'erc721'; write one of 20, 721, 1155, or leave it empty.",
+        ),
+        (",A,0,7,1,721,,", "standard is '721', but address is empty; name the collection."),
+        (
+            f"0x{1:040x},A,0,7,1,721,,yes",
+            "bluechip is 'yes'; write one of false, true, or leave it empty.",
+        ),
+        (f"0x{1:040x},A,0,7,1,721,0x1,", "address is '0x1'; write 0x and 40 hexadecimal digits."),
+    ],
+)
+def test_a_bad_field_of_a_collection_is_told_with_its_cure(tmp_path, line, reason):
+    path = tmp_path / "assets.csv"
+    path.write_text(f"{_HEADER.strip()},standard,wraps,bluechip\nethereum,{line}\n")
+
+    with pytest.raises(ConfigError) as caught:
+        extra_assets(_settings(path))
+
+    assert str(caught.value) == f"{path}, line 2: {reason}"
 
 
 @pytest.mark.parametrize(

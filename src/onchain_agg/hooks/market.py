@@ -11,7 +11,7 @@ from airflow.sdk import Connection
 
 from onchain_agg.errors import ConfigError, OnchainAggError
 from onchain_agg.hooks.connection import QUICK_TIMEOUT_S, ConnectionHook, answers
-from onchain_agg.sources.masking import is_http_url, keys_in, scrubbed
+from onchain_agg.sources.masking import is_base_url, keys_in, scrubbed
 
 if TYPE_CHECKING:
     from onchain_agg.sources.market import ExchangeAccess
@@ -90,7 +90,7 @@ class MarketHook(ConnectionHook):
 
     def _secrets(self, connection: Connection) -> list[str]:
         url = connection.extra_dejson.get("url")
-        in_url = keys_in(str(url)) if _is_url(url) else ()
+        in_url = keys_in(str(url)) if is_base_url(url) else ()
         return [*super()._secrets(connection), *in_url, *filter(None, [connection.login])]
 
     def _access(self, connection: Connection) -> "ExchangeAccess":
@@ -130,7 +130,7 @@ class MarketHook(ConnectionHook):
         value = extras.get("url")
         if value in (None, ""):
             return None
-        if not _is_url(value):
+        if not is_base_url(value):
             # It may hold a key, so it is not repeated.
             raise ConfigError(
                 f"Connection {self.conn_id!r}: extra 'url' is not an http:// or https:// URL "
@@ -146,10 +146,3 @@ def _host(exchange: Any) -> str:
         urls = urls.get("public") or next(iter(urls.values()))
     host: str = urlsplit(exchange.implode_hostname(urls)).netloc.rpartition("@")[2]
     return host
-
-
-def _is_url(value: object) -> bool:
-    if not is_http_url(value):
-        return False
-    parts = urlsplit(str(value))
-    return not parts.query and not parts.fragment

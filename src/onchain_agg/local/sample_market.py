@@ -6,8 +6,9 @@ import pyarrow as pa
 from pyarrow import csv
 
 from onchain_agg import sample
+from onchain_agg.markets import GLOBAL
 from onchain_agg.warehouse.facts import record
-from onchain_agg.warehouse.tables.market import ASSET_DAILY, GLOBAL, TRADE
+from onchain_agg.warehouse.tables.market import ASSET_DAILY, TRADE
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine

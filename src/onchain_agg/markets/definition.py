@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
+# The scope of what belongs to no venue, where a venue's name would stand.
+GLOBAL = "global"
+
 Span = Literal["1m", "1h", "1d"]
 # How an exchange lets its old trades be asked for; `sources.market_trades` knows each way.
 TradePaging = Literal["id", "time", "window", "backward"]

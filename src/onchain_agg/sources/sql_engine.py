@@ -73,13 +73,18 @@ def asking(name: str, engine: Engine) -> Iterator[None]:
         text = getattr(diagnosis, "message_primary", None) or str(error.orig)
         told = " ".join(text.split()).rstrip("?.")
         reason = scrubbed(told, {password, quote(password, safe="")} - {""})
-        may_pass = isinstance(error, OperationalError | InterfaceError)
-        if may_pass and not any(words in reason.lower() for words in _FINAL):
+        if may_pass(error, reason):
             raise SourceError(f"Source {name}: its database failed: {reason}.") from None
         raise ConfigError(
             f"Source {name}: its database refuses: {reason}. Correct the declaration, the "
             "connection or its user's rights."
         ) from None
+
+
+def may_pass(error: DBAPIError, reason: str) -> bool:
+    """Return whether waiting may help against an *error*, of which the driver says *reason*."""
+    is_passing = isinstance(error, OperationalError | InterfaceError)
+    return is_passing and not any(words in reason.lower() for words in _FINAL)
 
 
 def limits_of(url: URL, silence_s: int) -> dict[str, int]:

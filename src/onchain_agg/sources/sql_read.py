@@ -32,11 +32,13 @@ from sqlalchemy.engine import Inspector
 from sqlalchemy.types import NullType
 
 from onchain_agg.errors import ConfigError, DataSetError, UnknownNameError
+from onchain_agg.markets import GLOBAL
 from onchain_agg.sources import sql_watermark
 from onchain_agg.sources.sql import Mapped, SqlSource
 from onchain_agg.sources.sql_engine import asking
 from onchain_agg.sources.sql_targets import TARGETS, Field, Kind
 from onchain_agg.sources.sql_values import (
+    ARROW_TYPES,
     BadValueError,
     day_of,
     number_of,
@@ -46,18 +48,6 @@ from onchain_agg.sources.sql_values import (
 )
 from onchain_agg.sources.table_cells import row_problem, value_problem
 
-# The scope of a fact that belongs to no venue.
-GLOBAL = "global"
-
-_ARROW: Mapping[Kind, pa.DataType] = {
-    Kind.TEXT: pa.string(),
-    Kind.TIME: pa.timestamp("us", tz="UTC"),
-    Kind.DAY: pa.date32(),
-    # As text, because no Arrow decimal holds every number.
-    Kind.NUMBER: pa.string(),
-    Kind.WHOLE: pa.int64(),
-    Kind.SMALL: pa.int16(),
-}
 Convert = Callable[[Any], Any]
 
 
@@ -274,7 +264,7 @@ def _page(reading: Reading, rows: Sequence[Row[Any]]) -> Page:
         places_of[scope].append(i)
     whole = pa.RecordBatch.from_pydict(
         {
-            name: pa.array(values, _ARROW[target.fields[name].kind])
+            name: pa.array(values, ARROW_TYPES[target.fields[name].kind])
             for name, values in columns.items()
         }
     )

@@ -10,6 +10,8 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Literal
 
+from onchain_agg.markets import all_venues
+
 TargetName = Literal["trades", "candles", "funding", "fx", "prices", "assets"]
 
 
@@ -56,10 +58,11 @@ class Target:
 
 _TEXT, _NUMBER = Field(Kind.TEXT), Field(Kind.NUMBER)
 _TIME, _DAY = Field(Kind.TIME), Field(Kind.DAY)
+_VENUE = Field(Kind.TEXT, choices=tuple(all_venues()))
 _NUMBER_OR_NULL = Field(Kind.NUMBER, required=False)
 
 _TRADES = {
-    "venue": _TEXT,
+    "venue": _VENUE,
     "market": _TEXT,
     "trade_id": _TEXT,
     "traded_at": _TIME,
@@ -68,7 +71,7 @@ _TRADES = {
     "side": Field(Kind.TEXT, required=False, choices=("buy", "sell")),
 }
 _CANDLES = {
-    "venue": _TEXT,
+    "venue": _VENUE,
     "market": _TEXT,
     "span": Field(Kind.TEXT, choices=("1m", "1h", "1d")),
     "open_at": _TIME,
@@ -81,7 +84,7 @@ _CANDLES = {
     "trades": Field(Kind.WHOLE, required=False),
 }
 _FUNDING = {
-    "venue": _TEXT,
+    "venue": _VENUE,
     "market": _TEXT,
     "funded_at": _TIME,
     "rate": _NUMBER,

@@ -5,9 +5,25 @@ the value is and what is needed; who calls names the column and the row.
 """
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
 from typing import Any
+
+import pyarrow as pa
+
+from onchain_agg.sources.sql_targets import Kind
+
+# What a column of each kind is in a batch of facts.
+ARROW_TYPES: Mapping[Kind, pa.DataType] = {
+    Kind.TEXT: pa.string(),
+    Kind.TIME: pa.timestamp("us", tz="UTC"),
+    Kind.DAY: pa.date32(),
+    # As text, because no Arrow decimal holds every number.
+    Kind.NUMBER: pa.string(),
+    Kind.WHOLE: pa.int64(),
+    Kind.SMALL: pa.int16(),
+}
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?")
 # By what a whole number counts.

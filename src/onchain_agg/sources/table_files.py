@@ -16,21 +16,13 @@ import pyarrow as pa
 
 from onchain_agg.errors import ConfigError, UnknownNameError, did_you_mean
 from onchain_agg.sources.sql_targets import TARGETS, Kind, Target
-from onchain_agg.sources.sql_values import BadValueError
+from onchain_agg.sources.sql_values import ARROW_TYPES, BadValueError
 from onchain_agg.sources.table_cells import cell_of, row_problem
 
 # The column with each row's place in its file: the line of a CSV, the row of a Parquet file.
 LINE = "line"
 
 _BATCH_ROWS = 20_000
-_TYPES = {
-    Kind.TEXT: pa.string(),
-    Kind.TIME: pa.timestamp("us", tz="UTC"),
-    Kind.DAY: pa.date32(),
-    Kind.NUMBER: pa.string(),
-    Kind.WHOLE: pa.int64(),
-    Kind.SMALL: pa.int16(),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +104,7 @@ def _batch(
         values[LINE] = number
         for name, value in values.items():
             found[name].append(value)
-    types = {name: _TYPES[target.fields[name].kind] for name in names}
+    types = {name: ARROW_TYPES[target.fields[name].kind] for name in names}
     types |= {"day": pa.date32(), LINE: pa.int64()}
     return pa.RecordBatch.from_pydict(
         {name: pa.array(values, types[name]) for name, values in found.items()}
@@ -225,6 +217,11 @@ def _csv(file: Path) -> Iterator[_Rows]:
         names = [name.strip() for name in next(reader, [])]
         if not any(names):
             raise ConfigError(f"{file}, line 1: the names of the columns are missing. Add them.")
+        if len(names) == 1 and ";" in names[0]:
+            raise ConfigError(
+                f"{file}, line 1: the columns are separated by semicolons. Write the file again "
+                "with commas between them, and with points in its numbers."
+            )
         for name in names:
             if names.count(name) > 1:
                 raise ConfigError(f"{file}, line 1: column {name!r} comes twice. Remove one.")

@@ -137,6 +137,20 @@ def test_no_folder_declares_nothing():
             id="a translation to no choice",
         ),
         pytest.param(
+            "{constant: kraken}",
+            "{constant: krakn}",
+            "line 5: columns.venue: it is 'krakn'. Write binance or bithumb or coinbase or kraken"
+            " or upbit.",
+            id="no such venue",
+        ),
+        pytest.param(
+            "{constant: kraken}",
+            "{column: place, values: {KR: kraken, UP: upbitt}}",
+            "line 5: columns.venue: it is 'upbitt'. Write binance or bithumb or coinbase or kraken"
+            " or upbit.",
+            id="a translation to no venue",
+        ),
+        pytest.param(
             "Asia/Seoul",
             "Asia/Soul",
             "line 15: time_zone: write the name of a time zone such as UTC or Asia/Seoul. It is"

@@ -73,6 +73,18 @@ def test_a_row_that_a_file_could_not_hold_is_refused_with_its_key(place, value, 
     )
 
 
+def test_a_venue_that_is_not_known_is_refused_with_its_key():
+    elsewhere = (FILL[0], "Kraken", *FILL[2:])
+    with fills(elsewhere) as engine, pytest.raises(DataSetError) as error:
+        read(engine, declared())
+
+    assert str(error.value) == (
+        "Source legacy: column 'venue' of fills is 'Kraken'. binance or bithumb or coinbase or"
+        " kraken or upbit is needed: translate it by values, in the row with seen 7 and id 1."
+        " Correct the row, or leave it out with a view."
+    )
+
+
 def test_facts_that_say_nothing_are_refused():
     columns = {"source": {"constant": "x"}, "day": "done_at", "asset": "venue", "supply": "size"}
     empty = (*FILL[:4], None, *FILL[5:])

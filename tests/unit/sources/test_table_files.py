@@ -226,6 +226,13 @@ def test_a_row_is_named_by_its_line_though_cells_before_it_hold_line_breaks(csv)
             id="empty",
         ),
         pytest.param(
+            _TRADES.replace(",", ";") + _GOOD.replace(",", ";"),
+            {},
+            "FILE, line 1: the columns are separated by semicolons. Write the file again with "
+            "commas between them, and with points in its numbers.",
+            id="semicolons",
+        ),
+        pytest.param(
             _TRADES + _GOOD + "BTC/USD,2\n",
             {},
             "FILE, line 3: it has 2 cells, but line 1 has 6. Correct the commas or the quotes.",
