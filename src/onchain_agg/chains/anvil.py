@@ -27,13 +27,15 @@ CHAIN = EvmChain(
             start_block=1,
             whale_threshold=10**12,
         ),
-        # A collection, for its holders: its pieces move one at a time, below the threshold.
+        # A collection, for its owners.
         Asset(
             symbol="DECK",
             address="0x9fe46736679d2d9a65f0992f2272de9f3c7fa6e0",
             decimals=0,
             start_block=1,
             whale_threshold=2,
+            standard=721,
+            bluechip=True,
         ),
     ),
 )

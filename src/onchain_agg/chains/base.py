@@ -8,6 +8,7 @@ CHAIN = EvmChain(
     conn_id="onchain_base",
     confirmations=900,
     batch_blocks=500,
+    wrapped_native="0x4200000000000000000000000000000000000006",
     native_gap="deposits from Ethereum mint ether, and the data fee is not part of the gas price",
     tracked_assets=(
         # Native USDC; 100,000 USDC.

@@ -16,6 +16,11 @@ class Asset:
         whale_threshold: Smallest transfer that ``whale_transfer`` keeps, in the smallest unit.
         noncompliant: Whether balances may move without a Transfer event (a rebase, a fee on
             transfer): one below zero is then told in its column instead of stopping the publish.
+        standard: 20 for what adds up (the native coin too); 721 or 1155 for an NFT collection, of
+            which owners are kept instead of balances.
+        wraps: ``0x…`` of the collection whose tokens lie in this one's contract, id for id, so
+            that both count as one; None where it wraps none.
+        bluechip: Whether the collection is among those whose owners are compared.
     """
 
     symbol: str
@@ -24,6 +29,9 @@ class Asset:
     start_block: int
     whale_threshold: int
     noncompliant: bool = False
+    standard: int = 20
+    wraps: str | None = None
+    bluechip: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,11 +59,14 @@ class EvmChain(Chain):
         native_gap: Why native balances cannot be computed from blocks, traces and withdrawals
             alone; empty where they can.
         native_gap_from: First block for which that holds; native balances are published before it.
+        wrapped_native: ``0x…`` of the token that stands for the native coin, one for one; None
+            where there is none.
     """
 
     chain_id: int
     native_gap: str = ""
     native_gap_from: int = 0
+    wrapped_native: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

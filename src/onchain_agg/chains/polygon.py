@@ -8,6 +8,7 @@ CHAIN = EvmChain(
     conn_id="onchain_polygon",
     confirmations=128,
     batch_blocks=500,
+    wrapped_native="0x0d500b1d8e8ef31e21c99d1db9a6444d3adf1270",
     native_gap="state-sync deposits from Ethereum mint the coin without a transaction value",
     tracked_assets=(
         # Native USDC; 100,000 USDC.

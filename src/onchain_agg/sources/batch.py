@@ -95,6 +95,54 @@ SCHEMAS: Mapping[str, pa.Schema] = {
             ("data", pa.binary()),
         ]
     ),
+    "nft_trade": pa.schema(
+        [
+            *_OF_BLOCK,
+            ("tx_index", pa.int32()),
+            ("tx_hash", HASH),
+            ("log_index", pa.int32()),
+            ("item_index", pa.int32()),  # position in a bundle; else 0
+            ("market", pa.string()),
+            ("version", pa.string()),
+            ("contract", EVM_ADDRESS),  # the market's
+            ("side", pa.string()),  # listing | offer: what was taken
+            ("standard", pa.int16()),  # 721 or 1155; null: neither
+            ("collection", EVM_ADDRESS),
+            ("token_id", UINT256),
+            ("quantity", UINT256),
+            ("bundle_size", pa.int32()),
+            ("seller", EVM_ADDRESS),
+            ("buyer", EVM_ADDRESS),
+            ("currency", EVM_ADDRESS),  # zero: native coin; null: several, or not in the log
+            ("price", UINT256),  # null: unpriced
+            ("platform_fee", UINT256),  # null: not in the logs
+            ("royalty", UINT256),  # null: not in the logs
+            ("unpriced", pa.string()),  # why; null: priced
+        ]
+    ),
+    "nft_bid": pa.schema(
+        [
+            *_OF_BLOCK,
+            ("tx_hash", HASH),
+            ("log_index", pa.int32()),
+            ("market", pa.string()),
+            ("collection", EVM_ADDRESS),
+            ("token_id", UINT256),
+            ("bidder", EVM_ADDRESS),
+            ("price", UINT256),
+            ("withdrawn", pa.bool_()),
+        ]
+    ),
+    "flash_loan": pa.schema(
+        [
+            *_OF_BLOCK,
+            ("tx_index", pa.int32()),
+            ("tx_hash", HASH),
+            ("log_index", pa.int32()),
+            ("lender", EVM_ADDRESS),
+            ("protocol", pa.string()),
+        ]
+    ),
     "utxo_output": pa.schema(
         [
             *_OF_BLOCK,
@@ -119,7 +167,16 @@ SCHEMAS: Mapping[str, pa.Schema] = {
     ),
 }
 
-EVM_TABLES = ("block", "evm_transaction", "token_transfer", "native_transfer", "malformed_log")
+EVM_TABLES = (
+    "block",
+    "evm_transaction",
+    "token_transfer",
+    "native_transfer",
+    "nft_trade",
+    "nft_bid",
+    "flash_loan",
+    "malformed_log",
+)
 UTXO_TABLES = ("block", "utxo_output", "utxo_input")
 
 

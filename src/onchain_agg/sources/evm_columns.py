@@ -18,6 +18,8 @@ Bytes2D = npt.NDArray[np.uint8]
 Int64s = npt.NDArray[np.int64]
 
 _DAY_SECONDS = 86_400
+# Bytes from which cutting value by value costs less than cutting two columns.
+_WIDE = 128
 
 
 def from_hex(values: Sequence[str], width: int) -> Bytes2D:
@@ -32,12 +34,18 @@ def from_hex(values: Sequence[str], width: int) -> Bytes2D:
         odd = next(v for v in values if len(v) != 2 + 2 * width)
         raise SourceError(f"The node sent {odd[:80]!r} where {width} bytes were expected.")
     try:
-        characters = np.frombuffer("".join(values).encode("ascii"), np.uint8)
-        digits = characters.reshape(len(values), -1)[:, 2:]  # without the 0x
-        raw = unhexlify(digits.tobytes())
+        raw = unhexlify(_digits(values, width))
     except ValueError as error:
         raise SourceError(f"The node sent bytes that are not hex ({error}).") from error
     return np.frombuffer(raw, np.uint8).reshape(len(values), width)
+
+
+def _digits(values: Sequence[str], width: int) -> str | bytes:
+    """Return the values without their 0x, in the way that is faster for their width."""
+    if width >= _WIDE:
+        return "".join([value[2:] for value in values])
+    characters = np.frombuffer("".join(values).encode("ascii"), np.uint8)
+    return characters.reshape(len(values), -1)[:, 2:].tobytes()
 
 
 def words(quantities: Sequence[str]) -> Bytes2D:

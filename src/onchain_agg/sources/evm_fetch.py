@@ -26,6 +26,7 @@ from onchain_agg.sources.evm_json import (
 from onchain_agg.sources.evm_logs import TRANSFER_TOPICS
 from onchain_agg.sources.evm_native import Internals
 from onchain_agg.sources.evm_traces import from_frames, from_traces
+from onchain_agg.sources.nft_logs import nft_topics
 from onchain_agg.sources.rpc import Answers, Call, Rpc, TooLargeError, UnsupportedError
 
 Item = TypeVar("Item")
@@ -65,7 +66,7 @@ class Fetched:
 
 
 def fetch_logs(rpc: Rpc, first: int, last: int) -> Fetched:
-    """Return the headers and the transfer logs of blocks *first* to *last*.
+    """Return the headers and the logs of transfers and trades of blocks *first* to *last*.
 
     Raises:
         ForkError: The chain was reorganised between the two questions.
@@ -78,7 +79,7 @@ def fetch_logs(rpc: Rpc, first: int, last: int) -> Fetched:
         wanted = {
             "fromBlock": hex(heights[0]),
             "toBlock": hex(heights[-1]),
-            "topics": [TRANSFER_TOPICS],
+            "topics": [(*TRANSFER_TOPICS, *nft_topics())],
         }
         return rpc.ask([("eth_getLogs", (wanted,))], LOGS, about)
 

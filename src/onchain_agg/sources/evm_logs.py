@@ -23,6 +23,7 @@ from onchain_agg.sources.evm_columns import (
     record_batch,
 )
 from onchain_agg.sources.evm_json import Log
+from onchain_agg.sources.malformed import Malformed
 
 TRANSFER = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
 TRANSFER_SINGLE = "0xc3d58168c5ae7397731d063d5bbf3d657854427343f4c083240f7aacaa2d0f62"
@@ -40,8 +41,8 @@ _SHAPES = {
 
 
 @dataclass(frozen=True)
-class _Rows:
-    """Transfers of one shape; *log* is each row's position in the list of logs."""
+class TransferRows:
+    """Transfers; *log* is each row's position in the list of logs, *standard* 0 where they mix."""
 
     standard: int
     log: Int64s
@@ -50,12 +51,6 @@ class _Rows:
     recipient: Bytes2D
     token_id: Bytes2D
     amount: Bytes2D
-
-
-@dataclass(frozen=True)
-class _Malformed:
-    log: int
-    reason: str
 
 
 def token_tables(logs: Sequence[Log], blocks: BlockColumns) -> dict[str, pa.RecordBatch]:
@@ -69,14 +64,25 @@ def token_tables(logs: Sequence[Log], blocks: BlockColumns) -> dict[str, pa.Reco
     groups, malformed = _classified(kept)
     return {
         "token_transfer": _transfers(kept, blocks, _merged(groups)),
-        "malformed_log": _malformed(kept, blocks, malformed),
+        "malformed_log": malformed_table(kept, blocks, malformed),
     }
 
 
-def _classified(logs: Sequence[Log]) -> tuple[list[_Rows], list[_Malformed]]:
+def transfer_rows(logs: Sequence[Log]) -> tuple[TransferRows, npt.NDArray[np.int16]]:
+    """Return the transfers of *logs*, all with one of `TRANSFER_TOPICS`, and each one's standard.
+
+    They stand in the order of the logs; a log that is no transfer in shape has no row.
+
+    Raises:
+        SourceError: A log's fields are not hex or not of their width.
+    """
+    return _merged(_classified(logs)[0])
+
+
+def _classified(logs: Sequence[Log]) -> tuple[list[TransferRows], list[Malformed]]:
     of_shape: dict[int, list[int]] = {20: [], 721: [], 1155: []}
     batches: list[int] = []
-    malformed: list[_Malformed] = []
+    malformed: list[Malformed] = []
     for i, log in enumerate(logs):
         topics = log.topics
         standard = _SHAPES.get((topics[0], len(topics), len(log.data)))
@@ -85,7 +91,7 @@ def _classified(logs: Sequence[Log]) -> tuple[list[_Rows], list[_Malformed]]:
         elif (topics[0], len(topics)) == _BATCH_SHAPE:
             batches.append(i)
         else:
-            malformed.append(_Malformed(i, _wrong_shape(log)))
+            malformed.append(Malformed(i, _wrong_shape(log)))
     groups = [_one_a_log(logs, chosen, s, malformed) for s, chosen in of_shape.items() if chosen]
     if batches:
         groups.append(_batch_items(logs, batches, malformed))
@@ -106,8 +112,8 @@ def _wrong_shape(log: Log) -> str:
 
 
 def _one_a_log(
-    logs: Sequence[Log], chosen: list[int], standard: int, malformed: list[_Malformed]
-) -> _Rows:
+    logs: Sequence[Log], chosen: list[int], standard: int, malformed: list[Malformed]
+) -> TransferRows:
     parties = 1 if standard in (20, 721) else 2  # an ERC-1155 log names its operator first
     positions, sender, recipient = _parties(logs, chosen, parties, malformed)
     if standard == 721:
@@ -121,11 +127,11 @@ def _one_a_log(
         data = from_hex([logs[i].data for i in positions], 64)
         token_id, amount = data[:, :32], data[:, 32:]
     item = np.zeros(len(positions), np.int64)
-    return _Rows(standard, positions, item, sender, recipient, token_id, amount)
+    return TransferRows(standard, positions, item, sender, recipient, token_id, amount)
 
 
 def _parties(
-    logs: Sequence[Log], chosen: list[int], at: int, malformed: list[_Malformed]
+    logs: Sequence[Log], chosen: list[int], at: int, malformed: list[Malformed]
 ) -> tuple[Int64s, Bytes2D, Bytes2D]:
     """Return the logs whose topics *at* and *at* + 1 are addresses, and the two addresses."""
     sender = from_hex([logs[i].topics[at] for i in chosen], 32)
@@ -134,7 +140,7 @@ def _parties(
     clean = ~(bad_sender | bad_recipient)
     for k in np.flatnonzero(~clean):
         who = "sender" if bad_sender[k] else "recipient"
-        malformed.append(_Malformed(chosen[k], f"the {who} topic is not an address"))
+        malformed.append(Malformed(chosen[k], f"the {who} topic is not an address"))
     return np.array(chosen, np.int64)[clean], sender[clean, 12:], recipient[clean, 12:]
 
 
@@ -144,19 +150,21 @@ def _dirty(topics: Bytes2D) -> npt.NDArray[np.bool_]:
     return dirty
 
 
-def _batch_items(logs: Sequence[Log], chosen: list[int], malformed: list[_Malformed]) -> _Rows:
+def _batch_items(
+    logs: Sequence[Log], chosen: list[int], malformed: list[Malformed]
+) -> TransferRows:
     decoded: dict[int, tuple[bytes, bytes]] = {}
     for i in chosen:
         arrays = batch_arrays(_data_of(logs[i]))
         if isinstance(arrays, str):
-            malformed.append(_Malformed(i, arrays))
+            malformed.append(Malformed(i, arrays))
         else:
             decoded[i] = arrays
     positions, sender, recipient = _parties(logs, list(decoded), 2, malformed)
     arrays_of = [decoded[int(i)] for i in positions]
     counts = np.array([len(ids) // 32 for ids, _ in arrays_of], np.int64)
     items = [np.arange(count, dtype=np.int64) for count in counts]
-    return _Rows(
+    return TransferRows(
         standard=1155,
         log=np.repeat(positions, counts),
         item=np.concatenate([np.zeros(0, np.int64), *items]),
@@ -195,12 +203,12 @@ def _array_at(data: bytes, head: int) -> bytes | None:
     return data[start:end] if end <= len(data) else None
 
 
-def _merged(groups: Sequence[_Rows]) -> tuple[_Rows, npt.NDArray[np.int16]]:
+def _merged(groups: Sequence[TransferRows]) -> tuple[TransferRows, npt.NDArray[np.int16]]:
     """Return all rows in the order of their logs, and each row's standard."""
     if not groups:
         nothing, none = np.zeros((0, 32), np.uint8), np.zeros(0, np.int64)
         empty = nothing[:, :20]
-        return _Rows(0, none, none, empty, empty, nothing, nothing), np.zeros(0, np.int16)
+        return TransferRows(0, none, none, empty, empty, nothing, nothing), np.zeros(0, np.int16)
     standards = np.concatenate([np.full(len(g.log), g.standard, np.int16) for g in groups])
     if len(groups) == 1:
         return groups[0], standards
@@ -209,14 +217,14 @@ def _merged(groups: Sequence[_Rows]) -> tuple[_Rows, npt.NDArray[np.int16]]:
         for name in ("log", "item", "sender", "recipient", "token_id", "amount")
     ]
     order = np.lexsort((joined[1], joined[0]))
-    return _Rows(0, *(column[order] for column in joined)), standards[order]
+    return TransferRows(0, *(column[order] for column in joined)), standards[order]
 
 
 def _transfers(
-    logs: Sequence[Log], blocks: BlockColumns, merged: tuple[_Rows, npt.NDArray[np.int16]]
+    logs: Sequence[Log], blocks: BlockColumns, merged: tuple[TransferRows, npt.NDArray[np.int16]]
 ) -> pa.RecordBatch:
     rows, standards = merged
-    columns = _log_columns(logs, rows.log, blocks)
+    columns = log_columns(logs, rows.log, blocks, "token")
     columns |= {
         "item_index": int_column(rows.item, pa.int32()),
         "standard": int_column(standards, pa.int16()),
@@ -228,8 +236,24 @@ def _transfers(
     return record_batch("token_transfer", columns)
 
 
-def _log_columns(logs: Sequence[Log], at: Int64s, blocks: BlockColumns) -> dict[str, pa.Array]:
-    """Return what the logs at those positions say of where they are."""
+def log_columns(
+    logs: Sequence[Log], at: Int64s, blocks: BlockColumns, contract: str
+) -> dict[str, pa.Array]:
+    """Return what the logs at those positions say of where they are.
+
+    Args:
+        logs: The logs of a range.
+        at: Positions of the rows' logs in *logs*; one may stand several times.
+        blocks: The blocks of the range.
+        contract: Name of the column of the contract that logged.
+
+    Returns:
+        Columns by name; more than a table may have.
+
+    Raises:
+        ForkError: A log belongs to a block that is not among *blocks*.
+        SourceError: A log's fields are not hex or not of their width.
+    """
     # A batch transfer repeats its log, so each log is converted once and then spread over its rows.
     unique, spread = np.unique(at, return_inverse=True)
     chosen = [logs[i] for i in unique]
@@ -240,19 +264,25 @@ def _log_columns(logs: Sequence[Log], at: Int64s, blocks: BlockColumns) -> dict[
         "tx_index": int_column(tx_index[spread], pa.int32()),
         "tx_hash": binary_column(from_hex([log.transaction_hash for log in chosen], 32)[spread]),
         "log_index": int_column(log_index[spread], pa.int32()),
-        "token": binary_column(from_hex([log.address for log in chosen], 20)[spread]),
+        contract: binary_column(from_hex([log.address for log in chosen], 20)[spread]),
     }
 
 
-def _malformed(
-    logs: Sequence[Log], blocks: BlockColumns, malformed: list[_Malformed]
+def malformed_table(
+    logs: Sequence[Log], blocks: BlockColumns, malformed: Sequence[Malformed]
 ) -> pa.RecordBatch:
+    """Return ``malformed_log``: the logs that *malformed* names, in their order.
+
+    Raises:
+        ForkError: A log belongs to a block that is not among *blocks*.
+        SourceError: A log's fields are not hex or not of their width.
+    """
     ordered = sorted(malformed, key=lambda entry: entry.log)
     at = np.array([entry.log for entry in ordered], np.int64)
     chosen = [logs[entry.log] for entry in ordered]
     topics = [from_hex(log.topics, 32).tobytes() for log in chosen]
     kinds = SCHEMAS["malformed_log"]
-    columns = _log_columns(logs, at, blocks) | {
+    columns = log_columns(logs, at, blocks, "token") | {
         "reason": pa.array([entry.reason for entry in ordered], kinds.field("reason").type),
         "topics": pa.array(topics, kinds.field("topics").type),
         "data": pa.array([_data_of(log) for log in chosen], kinds.field("data").type),

@@ -1,6 +1,6 @@
 """One fetched range as the record batches of its tables."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -9,9 +9,10 @@ from onchain_agg.sources.batch import EVM_TABLES, SCHEMAS
 from onchain_agg.sources.evm_blocks import block_table, transaction_table
 from onchain_agg.sources.evm_columns import BlockColumns, block_columns, number
 from onchain_agg.sources.evm_fetch import Bodies, Fetched, TraceCall, mined_by_work
-from onchain_agg.sources.evm_json import Block, Header
+from onchain_agg.sources.evm_json import Block, Header, Log
 from onchain_agg.sources.evm_logs import token_tables
 from onchain_agg.sources.evm_native import Move, block_moves, genesis_moves, native_table
+from onchain_agg.sources.nft_logs import nft_tables
 
 
 def tables_of(
@@ -28,11 +29,18 @@ def tables_of(
     traced = [_traced(header, method, genesis_alloc) for header in fetched.headers]
     tables = {
         "block": block_table(fetched.headers, columns, np.array(traced, np.bool_)),
-        **token_tables(fetched.logs, columns),
+        **_log_tables(fetched.logs, columns),
     }
     if bodies:
         tables |= _body_tables(bodies, columns, genesis_alloc)
     return {name: tables.get(name) or _empty(name) for name in EVM_TABLES}
+
+
+def _log_tables(logs: Sequence[Log], columns: BlockColumns) -> dict[str, pa.RecordBatch]:
+    """Return the tables that are made from logs; two of them have rows of both kinds."""
+    tokens, nfts = token_tables(logs, columns), nft_tables(logs, columns)
+    both = {name: pa.concat_batches([tokens[name], nfts[name]]) for name in tokens}
+    return nfts | both
 
 
 def _empty(table: str) -> pa.RecordBatch:

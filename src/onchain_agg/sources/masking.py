@@ -15,6 +15,14 @@ def is_http_url(value: object) -> bool:
     return isinstance(value, str) and has_host(value) and urlsplit(value).scheme in _HTTP
 
 
+def is_base_url(value: object) -> bool:
+    """Return whether paths can be put behind *value*: an http or https URL without a query."""
+    if not is_http_url(value):
+        return False
+    parts = urlsplit(str(value))
+    return not parts.query and not parts.fragment
+
+
 def has_host(url: str) -> bool:
     """Return whether *url* names a host, and a port that can be if any."""
     try:

@@ -17,6 +17,7 @@ from onchain_agg.sources.evm_logs import (
     TRANSFER_SINGLE,
     batch_arrays,
     token_tables,
+    transfer_rows,
 )
 from tests.conftest import REAL_DATA
 
@@ -154,6 +155,16 @@ def test_mixed_logs_give_the_same_rows_together_as_alone_and_in_their_order(logs
     for table in ("token_transfer", "malformed_log"):
         expected = [row for tables in alone for row in tables[table].to_pylist()]
         assert together[table].to_pylist() == expected
+
+
+def test_transfer_rows_are_the_transfers_in_order_without_the_malformed():
+    logs = [_single(4, 9), _erc20(1), _log([TRANSFER]), _batch([5, 6], [7, 8]), _erc721(3)]
+
+    rows, standards = transfer_rows(logs)
+
+    assert standards.tolist() == [1155, 20, 1155, 1155, 721]
+    assert (rows.log.tolist(), rows.item.tolist()) == ([0, 1, 3, 3, 4], [0, 0, 0, 1, 0])
+    assert [int.from_bytes(row.tobytes(), "big") for row in rows.amount] == [9, 1, 7, 8, 1]
 
 
 def test_logs_of_several_blocks_find_their_own():
