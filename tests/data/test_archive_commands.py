@@ -41,7 +41,7 @@ def test_days_are_archived_dropped_audited_and_restored(run, warehouse, tmp_path
     )
     assert run("archive", "verify", "anvil") == (
         0,
-        "anvil: 12 files hold what was archived.\n",
+        "anvil: 18 files hold what was archived.\n",
     )
     with warehouse.connect() as connection:
         counts = [
@@ -72,7 +72,7 @@ def test_a_lost_file_fails_the_check_and_is_named(run, tmp_path):
     assert (code, printed) == (
         FAILED,
         (
-            f"Error: 1 of 8 files: {lost} is not in the archive {tmp_path / 'archive'}."
+            f"Error: 1 of 12 files: {lost} is not in the archive {tmp_path / 'archive'}."
             " Restore it from its backup.\n"
         ),
     )

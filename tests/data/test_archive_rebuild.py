@@ -63,10 +63,13 @@ def store(tmp_path):
     return ParquetStore(str(tmp_path / "archive"))
 
 
+OWNERS = ("state.nft_owner_day", "state.nft_amount_delta", "state.first_funding")
+
+
 def forget_state(engine):
     """Empty the tables that the heavy path makes."""
     with engine.begin() as connection:
-        for name in STATE:
+        for name in (*STATE, *OWNERS):
             connection.execute(text(f"DELETE FROM {name}"))
 
 
@@ -236,6 +239,7 @@ def test_an_audit_names_table_key_and_both_figures(empty, store):
     wrong = Difference(key, {"balance": held + 1}, {"balance": held})
     rows = scalar(empty, "SELECT count(*) FROM state.balance")
     deltas = scalar(empty, "SELECT count(*) FROM state.balance_delta")
+    owners = {name: scalar(empty, f"SELECT count(*) FROM {name}") for name in OWNERS}
     assert report == AuditReport(
         "anvil",
         13,
@@ -244,6 +248,7 @@ def test_an_audit_names_table_key_and_both_figures(empty, store):
         (
             Compared("state.balance", rows, 1, (wrong,)),
             Compared("state.balance_delta", deltas, 0, ()),
+            *(Compared(name, count, 0, ()) for name, count in owners.items()),
         ),
     )
     with pytest.raises(DataSetError) as told:

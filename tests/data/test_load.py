@@ -10,10 +10,9 @@ from sqlalchemy import func, select, text
 
 from onchain_agg.errors import ConfigError, DataSetError
 from onchain_agg.sources.batch import SCHEMAS
-from onchain_agg.warehouse.load import Merged, append, merge
+from onchain_agg.warehouse.load import append
 from onchain_agg.warehouse.partitions import ensure_partitions
 from onchain_agg.warehouse.tables.chain import BLOCK, MALFORMED_LOG, TOKEN_TRANSFER
-from onchain_agg.warehouse.tables.state import BALANCE
 
 pytestmark = pytest.mark.data
 
@@ -64,13 +63,13 @@ def days(engine):
     return engine
 
 
-def write(engine, how, batch, table=TOKEN_TRANSFER, constants=CHAIN):
+def write(engine, batch, table=TOKEN_TRANSFER, constants=CHAIN):
     with engine.begin() as connection:
-        return how(connection, table, batch, constants)
+        return append(connection, table, batch, constants)
 
 
 def test_a_row_arrives_as_the_source_gave_it(days):
-    count = write(days, append, transfers(transfer(5, 2**256 - 1, token_id=2**255)))
+    count = write(days, transfers(transfer(5, 2**256 - 1, token_id=2**255)))
 
     assert count == 1
     assert stored(days, *TOKEN_TRANSFER.columns) == [
@@ -93,9 +92,8 @@ def test_a_row_arrives_as_the_source_gave_it(days):
     ]
 
 
-@pytest.mark.parametrize("how", [append, merge])
-def test_amounts_of_every_size_are_exact_in_postgresql(days, how):
-    write(days, how, transfers(*(transfer(i, amount) for i, amount in enumerate(EDGES))))
+def test_amounts_of_every_size_are_exact_in_postgresql(days):
+    write(days, transfers(*(transfer(i, amount) for i, amount in enumerate(EDGES))))
 
     found = stored(days, TOKEN_TRANSFER.c.log_index, TOKEN_TRANSFER.c.amount)
     assert [(i, int(amount)) for i, amount in found] == list(enumerate(EDGES))
@@ -121,7 +119,7 @@ def test_any_amounts_are_exact_in_postgresql(days, amounts):
 def test_a_slice_of_a_batch_loads_only_its_rows(days):
     batch = transfers(*(transfer(i, i * 10) for i in range(20)))
 
-    write(days, append, batch.slice(13, 3))
+    write(days, batch.slice(13, 3))
 
     assert stored(days, TOKEN_TRANSFER.c.log_index, TOKEN_TRANSFER.c.amount) == [
         (13, 130),
@@ -131,7 +129,7 @@ def test_a_slice_of_a_batch_loads_only_its_rows(days):
 
 
 def test_rows_of_several_days_reach_their_partitions(days):
-    write(days, append, transfers(transfer(1, 1), transfer(2, 2, day=NEXT_DAY)))
+    write(days, transfers(transfer(1, 1), transfer(2, 2, day=NEXT_DAY)))
 
     with days.connect() as connection:
         found = connection.execute(
@@ -143,9 +141,8 @@ def test_rows_of_several_days_reach_their_partitions(days):
         ]
 
 
-@pytest.mark.parametrize(("how", "nothing"), [(append, 0), (merge, Merged(0, 0))])
-def test_zero_rows_write_nothing(days, how, nothing):
-    assert write(days, how, transfers()) == nothing
+def test_zero_rows_write_nothing(days):
+    assert write(days, transfers()) == 0
 
 
 def test_times_booleans_and_nulls_arrive_in_a_table_without_partitions(engine):
@@ -160,7 +157,7 @@ def test_times_booleans_and_nulls_arrive_in_a_table_without_partitions(engine):
         "traced": False,
     }
 
-    write(engine, append, batch_of(BLOCK, block), BLOCK)
+    write(engine, batch_of(BLOCK, block), BLOCK)
 
     assert stored(engine, *BLOCK.columns) == [
         tuple({**dict.fromkeys(BLOCK.columns.keys()), **CHAIN, **block}.values())
@@ -186,7 +183,7 @@ def test_texts_and_long_bytes_of_every_length_arrive(engine):
         for i, size in enumerate(sizes)
     ]
 
-    write(engine, append, batch_of(MALFORMED_LOG, *rows), MALFORMED_LOG)
+    write(engine, batch_of(MALFORMED_LOG, *rows), MALFORMED_LOG)
 
     columns = MALFORMED_LOG.c
     assert stored(engine, columns.log_index, columns.reason, columns.data) == [
@@ -203,84 +200,18 @@ def test_an_append_outside_a_transaction_waits_for_the_commit(days):
     assert stored(days, TOKEN_TRANSFER.c.log_index) == [(1,)]
 
 
-def test_a_merge_counts_new_changed_and_equal_rows(days):
-    write(days, merge, transfers(transfer(1, 10), transfer(2, 20), transfer(3, 30, day=NEXT_DAY)))
-
-    merged = write(
-        days,
-        merge,
-        transfers(
-            transfer(1, 10),
-            transfer(2, 21),
-            transfer(3, 30, day=NEXT_DAY, token_id=4),
-            transfer(4, 40, day=NEXT_DAY),
-        ),
-    )
-
-    assert merged == Merged(inserted=1, updated=2)
-    columns = TOKEN_TRANSFER.c
-    assert stored(days, columns.log_index, columns.amount, columns.token_id) == [
-        (1, 10, None),
-        (2, 21, None),
-        (3, 30, 4),
-        (4, 40, None),
-    ]
-
-
-def test_merging_the_same_batch_again_writes_no_row(days):
-    batch = transfers(transfer(1, 10), transfer(2, 20))
-    versions = select(text("xmin::text"), TOKEN_TRANSFER.c.log_index).select_from(TOKEN_TRANSFER)
-    assert write(days, merge, batch) == Merged(2, 0)
-    with days.connect() as connection:
-        before = connection.execute(versions).all()
-
-    assert write(days, merge, batch) == Merged(0, 0)
-
-    with days.connect() as connection:
-        assert connection.execute(versions).all() == before
-
-
-def test_two_merges_fit_into_one_transaction(days):
-    with days.begin() as connection:
-        first = merge(connection, TOKEN_TRANSFER, transfers(transfer(1, 1)), CHAIN)
-        second = merge(connection, TOKEN_TRANSFER, transfers(transfer(1, 2)), CHAIN)
-
-    assert (first, second) == (Merged(1, 0), Merged(0, 1))
-
-
-def test_a_merge_reaches_a_table_without_partitions(engine):
-    def balances(*rows):
-        addresses, amounts = zip(*rows, strict=True)
-        return pa.record_batch(
-            {
-                "address": pa.array(addresses, pa.binary(20)),
-                "balance": pa.array([word(n) for n in amounts], pa.binary(32)),
-            }
-        )
-
-    alice, bob, carol = (bytes([i]) * 20 for i in (1, 2, 3))
-    asset = {"asset_id": 9}
-    write(engine, append, balances((alice, 1), (bob, 2**200)), BALANCE, asset)
-
-    merged = write(engine, merge, balances((alice, 1), (bob, 0), (carol, 5)), BALANCE, asset)
-
-    assert merged == Merged(inserted=1, updated=1)
-    assert stored(engine, *BALANCE.columns) == [(9, alice, 1), (9, bob, 0), (9, carol, 5)]
-
-
 def test_a_key_that_is_stored_already_is_an_error_that_names_table_and_row(days):
-    write(days, append, transfers(transfer(1, 1)))
+    write(days, transfers(transfer(1, 1)))
 
     with pytest.raises(DataSetError, match=r"chain\.token_transfer: duplicate key .*line 2"):
-        write(days, append, transfers(transfer(2, 2), transfer(1, 1)))
+        write(days, transfers(transfer(2, 2), transfer(1, 1)))
 
     assert stored(days, TOKEN_TRANSFER.c.log_index) == [(1,)]
 
 
-@pytest.mark.parametrize("how", [append, merge])
-def test_a_null_where_none_may_be_names_the_column(days, how):
+def test_a_null_where_none_may_be_names_the_column(days):
     with pytest.raises(DataSetError, match=r'token_transfer: null value in column "amount"'):
-        write(days, how, transfers(transfer(1, None)))
+        write(days, transfers(transfer(1, None)))
 
     assert stored(days, TOKEN_TRANSFER.c.log_index) == []
 
@@ -293,18 +224,12 @@ def test_a_byte_that_no_text_may_hold_names_row_and_column(engine):
     with pytest.raises(
         DataSetError, match=r"malformed_log: invalid byte sequence.*line 2, column reason"
     ):
-        write(engine, append, batch_of(MALFORMED_LOG, *rows), MALFORMED_LOG)
+        write(engine, batch_of(MALFORMED_LOG, *rows), MALFORMED_LOG)
 
 
-def test_a_key_that_comes_twice_in_a_merge_is_an_error(days):
-    with pytest.raises(DataSetError, match=r"chain\.token_transfer: ON CONFLICT .* second time"):
-        write(days, merge, transfers(transfer(1, 1), transfer(1, 2)))
-
-
-@pytest.mark.parametrize("how", [append, merge])
-def test_a_day_without_partition_is_an_error_that_names_it(engine, how):
+def test_a_day_without_partition_is_an_error_that_names_it(engine):
     with pytest.raises(ConfigError, match=r"token_transfer has no partition for .*2024-02-29"):
-        write(engine, how, transfers(transfer(1, 1)))
+        write(engine, transfers(transfer(1, 1)))
 
 
 def test_a_database_without_the_table_says_what_to_run(engine):
@@ -312,7 +237,7 @@ def test_a_database_without_the_table_says_what_to_run(engine):
         connection.execute(text("DROP TABLE chain.token_transfer"))
 
     with pytest.raises(ConfigError, match=r"chain\.token_transfer is not there\. Run `onchain-agg"):
-        write(engine, append, transfers(transfer(1, 1)))
+        write(engine, transfers(transfer(1, 1)))
 
 
 @pytest.mark.parametrize(
@@ -348,9 +273,8 @@ def test_a_database_without_the_table_says_what_to_run(engine):
 def test_a_batch_that_does_not_fit_the_table_is_refused_by_name(days, change, constants, message):
     batch = change(transfers(transfer(1, 1)))
 
-    for how in (append, merge):
-        with pytest.raises(ConfigError, match=message):
-            write(days, how, batch, constants=constants)
+    with pytest.raises(ConfigError, match=message):
+        write(days, batch, constants=constants)
 
     with days.connect() as connection:
         assert connection.scalar(select(func.count()).select_from(TOKEN_TRANSFER)) == 0

@@ -10,10 +10,14 @@ from hypothesis import strategies as st
 
 from onchain_agg.chains import chain_named
 from tests.fakes.chain import START, STEP, FakeBlock, Spend, Transfer, block
+from tests.fakes.deals import ALWAYS_SOLD, deals
 
 EVM = replace(chain_named("anvil"), batch_blocks=2)
 UTXO = replace(chain_named("regtest"), batch_blocks=2)
-TOKENS = [bytes.fromhex(a.address[2:]) for a in EVM.tracked_assets if a.address]
+TOKENS = [
+    bytes.fromhex(a.address[2:]) for a in EVM.tracked_assets if a.address and a.standard == 20
+]
+(DECK,) = [bytes.fromhex(a.address[2:]) for a in EVM.tracked_assets if a.standard == 721]
 UNTRACKED = b"\x77" * 20
 PEOPLE = [bytes([n]) * 20 for n in (1, 2, 3)]
 ZERO = bytes(20)
@@ -62,18 +66,39 @@ def book(held, moved):
 @st.composite
 def evm_branch(draw, trunk, length, salt, at=steadily):
     """Return *length* blocks on *trunk*; *at* tells a height's time."""
-    blocks, held = [], Counter()
+    blocks, held, owners = [], Counter(), {}
     for moved in (t for b in trunk for t in b.transfers):
         book(held, moved)
+        if moved.standard == 721:
+            owners[moved.token_id] = moved.recipient
     parent = trunk[-1] if trunk else None
     for _ in range(length):
         height = _next(parent)
-        moves = draw(transfers(held))
+        moves = draw(transfers(held)) + draw(pieces(owners))
         if at is after_a_rest:
             moves += _around_the_rest(height, held)
-        parent = block(parent, transfers=moves, salt=salt, at=at(height))
+        sales, bids = draw(deals(moves))
+        parent = block(parent, transfers=moves, sales=sales, bids=bids, salt=salt, at=at(height))
         blocks.append(parent)
     return blocks
+
+
+@st.composite
+def pieces(draw, owners):
+    """Return a block's transfers of NFTs, mints and burns among them, and note who has what.
+
+    Now and then somebody sends what another has: a transfer was not told.
+    """
+    person = st.sampled_from([*PEOPLE, ZERO])
+    moves = []
+    for _ in range(draw(st.integers(0, 3))):
+        token_id = draw(st.sampled_from([0, 1, 2**256 - 1]))
+        sender = owners.get(token_id, ZERO)
+        if draw(st.integers(0, 7)) == 0:
+            sender = draw(person)
+        owners[token_id] = draw(person)
+        moves.append(Transfer(DECK, sender, owners[token_id], 1, standard=721, token_id=token_id))
+    return tuple(moves)
 
 
 def _around_the_rest(height: int, held: Counter) -> tuple[Transfer, ...]:
@@ -86,7 +111,16 @@ def _around_the_rest(height: int, held: Counter) -> tuple[Transfer, ...]:
             moves.append(Transfer(None, person, other, min(held[None, person], 10**20)))
     for moved in moves:
         book(held, moved)
-    return tuple(moves)
+    return (*moves, *_sold_around_the_rest(height))
+
+
+def _sold_around_the_rest(height: int) -> list[Transfer]:
+    """Return how an NFT is minted before the rest, and sold forth and back when it is over."""
+    way = {0: [ZERO, PEOPLE[0]], _BEFORE_REST: [PEOPLE[0], PEOPLE[1], PEOPLE[0]]}.get(height, [])
+    return [
+        Transfer(DECK, one, other, 1, standard=721, token_id=ALWAYS_SOLD)
+        for one, other in pairwise(way)
+    ]
 
 
 @st.composite

@@ -17,13 +17,41 @@ STEP = timedelta(hours=7)  # three or four blocks a day, never the same hours
 
 @dataclass(frozen=True)
 class Transfer:
-    """A transfer of the token of that address, or of the native coin when *token* is None."""
+    """A transfer of the token of that address, or of the native coin when *token* is None.
+
+    Of an NFT collection *standard* is 721 or 1155, and there is a *token_id*.
+    """
 
     token: bytes | None
     sender: bytes | None
     recipient: bytes | None
     amount: int
     kind: str = "value"
+    standard: int = 20
+    token_id: int | None = None
+
+
+@dataclass(frozen=True)
+class Sale:
+    """The sale with which the NFT of that transfer of the block, by its *position*, moved.
+
+    Without *price* a bid was accepted, which tells it.
+    """
+
+    position: int
+    price: int | None
+    flash_loan: bool = False
+
+
+@dataclass(frozen=True)
+class Bid:
+    """A bid for an NFT that stands until it is withdrawn; logged before the block's sales."""
+
+    collection: bytes
+    token_id: int
+    bidder: bytes
+    price: int
+    withdrawn: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,6 +71,8 @@ class FakeBlock:
     at: datetime
     transfers: tuple[Transfer, ...] = ()
     transactions: tuple[Spend, ...] = ()
+    sales: tuple[Sale, ...] = ()
+    bids: tuple[Bid, ...] = ()
 
 
 def block(
@@ -50,16 +80,27 @@ def block(
     *,
     transfers: Sequence[Transfer] = (),
     transactions: Sequence[Spend] = (),
+    sales: Sequence[Sale] = (),
+    bids: Sequence[Bid] = (),
     salt: str = "",
     at: datetime | None = None,
 ) -> FakeBlock:
     """Return a block on top of *parent*; another salt is another block with the same content."""
     height = 0 if parent is None else parent.height + 1
     parent_hash = bytes(32) if parent is None else parent.block_hash
-    content = f"{parent_hash.hex()} {height} {salt} {transfers} {transactions}"
+    content = f"{parent_hash.hex()} {height} {salt} {transfers} {transactions} {sales} {bids}"
     when = at or START + height * STEP
     digest = hashlib.sha256(content.encode()).digest()
-    return FakeBlock(height, digest, parent_hash, when, tuple(transfers), tuple(transactions))
+    return FakeBlock(
+        height,
+        digest,
+        parent_hash,
+        when,
+        tuple(transfers),
+        tuple(transactions),
+        tuple(sales),
+        tuple(bids),
+    )
 
 
 @dataclass
@@ -113,6 +154,7 @@ def batch_of(chain: Chain, blocks: Sequence[FakeBlock], *, traced: bool = True) 
     for b in blocks:
         _add_block(rows, b, traced=traced)
         _add_transfers(rows, b)
+        _add_sales(rows, b)
         _add_transactions(rows, b)
     tables = {
         name: pa.RecordBatch.from_pylist(found, schema=SCHEMAS[name])
@@ -160,16 +202,74 @@ def _add_transfers(rows: dict, b: FakeBlock) -> None:
                 {
                     **_of_block(b),
                     "tx_index": index,
-                    "tx_hash": hashlib.sha256(b.block_hash + bytes([index])).digest(),
+                    "tx_hash": _tx_hash(b, index),
                     "log_index": index,
                     "item_index": 0,
-                    "standard": 20,
+                    "standard": t.standard,
+                    "token_id": None if t.token_id is None else t.token_id.to_bytes(32),
                     "token": t.token,
                     "sender": t.sender,
                     "recipient": t.recipient,
                     "amount": amount,
                 }
             )
+
+
+def _add_sales(rows: dict, b: FakeBlock) -> None:
+    count = len(b.transfers)
+    for index, bid in enumerate(b.bids):
+        rows["nft_bid"].append(
+            {
+                **_of_block(b),
+                "tx_hash": _tx_hash(b, 0),
+                "log_index": count + index,
+                "market": "made",
+                "collection": bid.collection,
+                "token_id": bid.token_id.to_bytes(32),
+                "bidder": bid.bidder,
+                "price": bid.price.to_bytes(32),
+                "withdrawn": bid.withdrawn,
+            }
+        )
+    for index, sale in enumerate(b.sales):
+        at = _log(b, sale.position, count + len(b.bids) + 2 * index)
+        if sale.flash_loan:
+            loan = {**at, "lender": bytes(20), "protocol": "made"}
+            rows["flash_loan"].append({**loan, "log_index": at["log_index"] + 1})
+        rows["nft_trade"].append({**at, **_sale(b.transfers[sale.position], sale.price)})
+
+
+def _sale(moved: Transfer, price: int | None) -> dict:
+    return {
+        "item_index": 0,
+        "market": "made",
+        "version": "1",
+        "contract": bytes(20),
+        "side": "listing" if price is not None else "offer",
+        "standard": moved.standard,
+        "collection": moved.token,
+        "token_id": moved.token_id.to_bytes(32),
+        "quantity": moved.amount.to_bytes(32),
+        "bundle_size": 1,
+        "seller": moved.sender,
+        "buyer": moved.recipient,
+        "currency": bytes(20),
+        "price": None if price is None else price.to_bytes(32),
+        "unpriced": "accepted bid" if price is None else None,
+    }
+
+
+def _log(b: FakeBlock, tx_index: int, log_index: int) -> dict:
+    return {
+        **_of_block(b),
+        "tx_index": tx_index,
+        "tx_hash": _tx_hash(b, tx_index),
+        "log_index": log_index,
+    }
+
+
+def _tx_hash(b: FakeBlock, tx_index: int) -> bytes:
+    return hashlib.sha256(b.block_hash + tx_index.to_bytes(2)).digest()
 
 
 def _add_transactions(rows: dict, b: FakeBlock) -> None:

@@ -6,8 +6,9 @@ from datetime import UTC, date, datetime, time
 import pyarrow as pa
 from sqlalchemy import Engine
 
+from onchain_agg.markets import GLOBAL
 from onchain_agg.warehouse.facts import record
-from onchain_agg.warehouse.tables.market import GLOBAL, REFERENCE_PRICE
+from onchain_agg.warehouse.tables.market import REFERENCE_PRICE
 
 # The first day of the fake chains has none, as a coin's first days do.
 OF_FAKE_COIN = {date(2026, 3, 2): "2", date(2026, 3, 3): "0.5", date(2026, 3, 4): "7.25"}

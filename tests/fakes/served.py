@@ -14,6 +14,12 @@ _TELLING = {
     "market_return_daily": "ret_1d IS NOT NULL",
     "market_stablecoin_ratio_daily": "ssr IS NOT NULL",
     "market_valuation_daily": "nvt IS NOT NULL",
+    "nft_collection_daily": "volume_native > 0",
+    "nft_holding_period_daily": "known_sales > 0",
+    "nft_realised_profit_daily": "known > 0",
+    "nft_trade": "usd_value IS NOT NULL",
+    # Sold forth and back.
+    "nft_wash_trade": "flags & 2 > 0",
     "whale_transfer_usd": "price_usd IS NOT NULL",
 }
 

@@ -18,6 +18,7 @@ from onchain_agg.warehouse import dirty, state_utxo
 from onchain_agg.warehouse.archive import refuse_archived
 from onchain_agg.warehouse.locks import lock_chain
 from onchain_agg.warehouse.state_balance import Span, change_balances, forget_balances
+from onchain_agg.warehouse.state_nft import change_fundings, change_owners, forget_owners
 from onchain_agg.warehouse.tables.chain import BLOCK
 from onchain_agg.warehouse.tables.ops import ASSET, INGEST_START
 from onchain_agg.warehouse.tables.state import TIP
@@ -105,6 +106,7 @@ def reset_state(connection: Connection, chain: Chain) -> None:
         "state.spent_output_daily",
         "state.spent_output_monthly",
         "state.created_output_daily",
+        "state.first_funding",
         "state.tip",
     ):
         connection.execute(
@@ -113,6 +115,7 @@ def reset_state(connection: Connection, chain: Chain) -> None:
         )
     ids = connection.scalars(select(ASSET.c.asset_id).where(ASSET.c.chain == chain.name)).all()
     forget_balances(connection, list(ids))
+    forget_owners(connection, list(ids))
 
 
 def _next_blocks(connection: Connection, chain: Chain) -> Sequence[Row[Any]]:
@@ -197,6 +200,9 @@ def _apply(connection: Connection, chain: Chain, blocks: Sequence[Row[Any]]) -> 
             span = span_of(chain, blocks, 1)
         state_utxo.spend_and_create(connection, span)
     change_balances(connection, span, utxo=utxo)
+    if not utxo:
+        change_owners(connection, span)
+        change_fundings(connection, span)
     _move_tip(connection, chain, blocks)
     return {block.day for block in blocks}
 

@@ -162,7 +162,7 @@ def restore_day(engine: Engine, store: ParquetStore, chain: Chain, day: date) ->
             table = METADATA.tables[row.table_name]
             ensure_partitions(engine, table, [day])
             put_back(connection, table, row, store)
-        _set_dropped(connection, chain.name, day, [row.table_name for row in left], dropped=False)
+        _note_put_back(connection, chain.name, day, [row.table_name for row in left])
     return sum(row.rows for row in left)
 
 
@@ -269,12 +269,10 @@ def _enter(
         ledger.forget_inputs(connection, chain.name, day)
 
 
-def _set_dropped(
-    connection: Connection, chain: str, day: date, tables: Sequence[str], *, dropped: bool
-) -> None:
+def _note_put_back(connection: Connection, chain: str, day: date, tables: Sequence[str]) -> None:
     columns = ARCHIVED_DAY.c
     connection.execute(
         update(ARCHIVED_DAY)
         .where(columns.chain == chain, columns.day == day, columns.table_name.in_(tables))
-        .values(dropped=dropped)
+        .values(dropped=False)
     )

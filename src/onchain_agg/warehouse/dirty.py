@@ -54,6 +54,15 @@ def mark(connection: Connection, dataset: str, scope: str, days: Iterable[date])
     return len(rows)
 
 
+def mark_and_claim(connection: Connection, dataset: str, scope: str, days: Iterable[date]) -> Claim:
+    """Mark *days* of one data set and scope dirty; return the claim of these marks alone."""
+    rows: dict[date, tuple[int, ...]] = {}
+    for day in sorted(set(days)):
+        values = {"dataset": dataset, "scope": scope, "day": day}
+        rows[day] = tuple(connection.scalars(DIRTY.insert().values(values).returning(DIRTY.c.seq)))
+    return Claim(tuple(rows), rows)
+
+
 def claim(connection: Connection, dataset: str, scope: str) -> Claim:
     """Return the dirty days, oldest first. Nothing is cleared yet."""
     rows: dict[date, list[int]] = defaultdict(list)

@@ -9,6 +9,7 @@ moves, all in one transaction.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import pyarrow as pa
@@ -36,11 +37,12 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.schema import CreateTable, DropTable
 
 from onchain_agg.errors import ConfigError, DataSetError
+from onchain_agg.markets import GLOBAL
 from onchain_agg.warehouse import dirty
 from onchain_agg.warehouse.load import append, clear_errors
 from onchain_agg.warehouse.locks import lock_facts
 from onchain_agg.warehouse.tables import METADATA
-from onchain_agg.warehouse.tables.market import GLOBAL, is_by_venue, is_fact
+from onchain_agg.warehouse.tables.market import is_by_venue, is_fact
 from onchain_agg.warehouse.tables.ops import FACT_DAY, PULL
 from onchain_agg.warehouse.types import TIME
 
@@ -165,20 +167,9 @@ def _check_scope(table: Table, scope: str) -> None:
 
 def _staged(connection: Connection, table: Table, scope: str, batch: pa.RecordBatch) -> Table:
     """Return a temporary table with the batch, its columns of the table's types."""
-    wanted = [c for c in table.columns if c.name not in {"known_from", "venue"}]
+    wanted = _told(table)
     columns, missing = _columns(table, batch, wanted)
-    raw = Table(
-        f"raw_{table.name}",
-        MetaData(),
-        *(Column(c.name, Text() if isinstance(c.type, Numeric) else c.type) for c in wanted),
-        prefixes=["TEMPORARY"],
-    )
-    stage = Table(
-        f"stage_{table.name}",
-        MetaData(),
-        *(Column(c.name, c.type) for c in table.columns if c.name != "known_from"),
-        prefixes=["TEMPORARY"],
-    )
+    raw, stage = _temporary(table)
     for one in (raw, stage):
         connection.execute(CreateTable(one))
     append(
@@ -197,6 +188,25 @@ def _staged(connection: Connection, table: Table, scope: str, batch: pa.RecordBa
     connection.execute(text(f"ANALYZE {stage.name}"))
     _refuse_twins(connection, table, stage)
     return stage
+
+
+@cache
+def _temporary(table: Table) -> tuple[Table, Table]:
+    """Return the tables that hold a batch as it is told and in the types of *table*.
+
+    The same objects each time, so that statements stay compiled.
+    """
+    raw = [Column(c.name, Text() if isinstance(c.type, Numeric) else c.type) for c in _told(table)]
+    typed = [Column(c.name, c.type) for c in table.columns if c.name != "known_from"]
+    return (
+        Table(f"raw_{table.name}", MetaData(), *raw, prefixes=["TEMPORARY"]),
+        Table(f"stage_{table.name}", MetaData(), *typed, prefixes=["TEMPORARY"]),
+    )
+
+
+def _told(table: Table) -> list[Column[Any]]:
+    """Return the columns of a fact *table* that a batch may have."""
+    return [c for c in table.columns if c.name not in {"known_from", "venue"}]
 
 
 def _columns(

@@ -15,12 +15,11 @@ import pyarrow as pa
 from sqlalchemy import Engine, Table
 
 from onchain_agg.errors import ConfigError
-from onchain_agg.markets import venue_named
+from onchain_agg.markets import GLOBAL, venue_named
 from onchain_agg.sources.table_files import LINE, FileForm, read_facts, target_named
 from onchain_agg.warehouse import facts
 from onchain_agg.warehouse.facts import Clock
 from onchain_agg.warehouse.tables import METADATA
-from onchain_agg.warehouse.tables.market import GLOBAL
 
 _BATCH_ROWS = 50_000
 _MEMORY = "512MB"

@@ -1,6 +1,6 @@
 """The ledger `ops.window`: one row for each published window, with what it was made from."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -116,6 +116,24 @@ def forget_inputs(connection: Connection, scope: str, since: date) -> None:
     connection.execute(
         update(WINDOW).where(columns.scope == scope, columns.day >= since).values(inputs={})
     )
+
+
+def forget_inputs_of(
+    connection: Connection, dataset: str, scope: str, days: Iterable[date]
+) -> list[date]:
+    """Let windows of one data set be computed when next due, also from the same inputs.
+
+    Returns:
+        Those of *days* that have a window.
+    """
+    columns = WINDOW.c
+    forgotten = connection.scalars(
+        update(WINDOW)
+        .where(columns.dataset == dataset, columns.scope == scope, columns.day.in_(list(days)))
+        .values(inputs={})
+        .returning(columns.day)
+    )
+    return sorted(forgotten)
 
 
 def finalise(connection: Connection, dataset: str, scope: str) -> int:

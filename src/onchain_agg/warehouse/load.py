@@ -1,49 +1,23 @@
-"""Writing Arrow batches into tables: by binary COPY alone, or through a staging table.
+"""Writing Arrow batches into tables by binary COPY.
 
-Both take a batch and constants that together have exactly the table's columns, and write in the
-caller's transaction: after an error it holds nothing of the batch and must be rolled back.
+Batch and constants together have exactly the table's columns. It is written in the caller's
+transaction: after an error that holds nothing of the batch and must be rolled back.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import date
-from typing import Any
 
 import psycopg
 import pyarrow as pa
 from psycopg import errors, sql
-from sqlalchemy import (
-    Boolean,
-    Column,
-    Connection,
-    MetaData,
-    Select,
-    Table,
-    func,
-    literal_column,
-    select,
-    tuple_,
-)
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Connection, Table
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.schema import CreateTable, DropTable
 
 from onchain_agg.errors import ConfigError, DataSetError
 from onchain_agg.warehouse.copy_binary import Field, constant, encode
-from onchain_agg.warehouse.partitions import partition_days, partition_name
-from onchain_agg.warehouse.tables import is_partitioned
 
 # What PostgreSQL refuses because of a row, not because of the connection or the statement.
-_OF_ROWS = (psycopg.DataError, psycopg.IntegrityError, errors.CardinalityViolation)
-
-
-@dataclass(frozen=True)
-class Merged:
-    """What a merge did; rows that were stored already in the same form are in neither count."""
-
-    inserted: int
-    updated: int
+_OF_ROWS = (psycopg.DataError, psycopg.IntegrityError)
 
 
 def append(
@@ -71,42 +45,6 @@ def append(
     with clear_errors(table):
         _copy(connection, table, target, stream)
     return rows
-
-
-def merge(
-    connection: Connection,
-    table: Table,
-    batch: pa.RecordBatch,
-    constants: Mapping[str, object],
-) -> Merged:
-    """Make *table* hold the rows of *batch*, by primary key; return what had to change.
-
-    New rows are inserted, rows with other values updated, equal rows left untouched on disk.
-
-    Raises:
-        ConfigError: As for `append`, or the table has no primary key.
-        DataSetError: PostgreSQL refused a row, or a key comes twice in the batch.
-        psycopg.OperationalError: The connection broke.
-    """
-    if not table.primary_key.columns:
-        raise ConfigError(f"{table.fullname} has no primary key to merge by. Use append.")
-    stream = _stream(table, batch, constants)
-    if batch.num_rows == 0:
-        return Merged(0, 0)
-    stage = Table(
-        f"stage_{table.name}",
-        MetaData(),
-        *(Column(column.name, column.type) for column in table.columns),
-        prefixes=["TEMPORARY"],
-    )
-    with clear_errors(table):
-        connection.execute(CreateTable(stage))
-        _copy(connection, table, sql.Identifier("pg_temp", stage.name), stream)
-        merged = [
-            _upsert(connection, target, rows) for target, rows in _targets(connection, table, stage)
-        ]
-        connection.execute(DropTable(stage))
-    return Merged(sum(m.inserted for m in merged), sum(m.updated for m in merged))
 
 
 @contextmanager
@@ -171,52 +109,6 @@ def _copy(
     with driver.cursor() as cursor, cursor.copy(statement) as copy:
         for piece in stream:
             copy.write(piece)
-
-
-def _targets(
-    connection: Connection, table: Table, stage: Table
-) -> list[tuple[Table, Select[*tuple[Any, ...]]]]:
-    """Return the tables to upsert into, and each one's rows of *stage*.
-
-    A partition is written by its own name, because only there PostgreSQL tells an inserted row
-    from an updated one.
-    """
-    rows = select(*stage.columns)
-    if not is_partitioned(table):
-        return [(table, rows)]
-    days = connection.scalars(select(stage.c.day).distinct().order_by(stage.c.day)).all()
-    missing = set(days) - partition_days(connection, table)
-    if missing:
-        raise ConfigError(_no_partition(table, str(min(missing))))
-    return [(_partition(table, day), rows.where(stage.c.day == day)) for day in days]
-
-
-def _partition(table: Table, day: date) -> Table:
-    columns = (Column(c.name, c.type, primary_key=c.primary_key) for c in table.columns)
-    return Table(partition_name(table, day), MetaData(), *columns, schema=table.schema)
-
-
-def _upsert(connection: Connection, target: Table, rows: Select[*tuple[Any, ...]]) -> Merged:
-    statement = insert(target).from_select([c.name for c in target.columns], rows)
-    keys = list(target.primary_key.columns)
-    others = [c.name for c in target.columns if not c.primary_key]
-    if others:
-        new = statement.excluded
-        statement = statement.on_conflict_do_update(
-            index_elements=keys,
-            set_={name: new[name] for name in others},
-            where=tuple_(*(target.c[name] for name in others)).is_distinct_from(
-                tuple_(*(new[name] for name in others))
-            ),
-        )
-    else:
-        statement = statement.on_conflict_do_nothing(index_elements=keys)
-    # xmax is the transaction that replaced or locked a row version; a new row has none.
-    done = statement.returning(literal_column("xmax = 0", Boolean).label("is_new")).cte("done")
-    inserted, total = connection.execute(
-        select(func.count().filter(done.c.is_new), func.count()).select_from(done)
-    ).one()
-    return Merged(inserted, total - inserted)
 
 
 def _clear(table: Table, error: psycopg.Error) -> ConfigError | DataSetError | None:

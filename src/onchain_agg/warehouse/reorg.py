@@ -18,6 +18,7 @@ from onchain_agg.warehouse.apply import reset_state, span_of, tip_of
 from onchain_agg.warehouse.archive import refuse_archived
 from onchain_agg.warehouse.locks import lock_chain
 from onchain_agg.warehouse.state_balance import change_balances
+from onchain_agg.warehouse.state_nft import change_fundings, change_owners
 from onchain_agg.warehouse.tables import METADATA
 from onchain_agg.warehouse.tables.chain import BLOCK
 from onchain_agg.warehouse.tables.state import TIP
@@ -145,6 +146,9 @@ def _undo(connection: Connection, chain: Chain, blocks: Sequence[Row[Any]]) -> N
     change_balances(connection, span, utxo=utxo)
     if utxo:
         state_utxo.undo_spend_and_create(connection, span)
+    else:
+        change_owners(connection, span)
+        change_fundings(connection, span)
     parent = connection.execute(
         select(BLOCK).where(BLOCK.c.chain == chain.name, BLOCK.c.height == span.first - 1)
     ).first()

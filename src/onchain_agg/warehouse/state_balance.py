@@ -48,7 +48,7 @@ IN_BLOCKS = (
     f"{IN_SPAN} AND {{0}}.block_hash = ANY(ARRAY(SELECT listed.block_hash FROM chain.block listed"
     " WHERE listed.chain = :chain AND listed.height BETWEEN :first AND :last))"
 )
-_MAX_LISTED = 5000  # blocks; a longer list of hashes costs more than it spares
+MAX_LISTED = 5000  # blocks; a longer list of hashes costs more than it spares
 
 # The zero address holds nothing: what is sent there was burned, what comes from it was minted.
 # Who pays for a block or moves nothing to another address has not sent: that is no debit.
@@ -58,11 +58,12 @@ WITH moved AS (
     SELECT asset.asset_id, t.day, side.address, side.amount, side.debits
     FROM chain.token_transfer t
     JOIN ops.asset ON asset.chain = t.chain AND asset.address = t.token AND asset.tracked
+        AND asset.standard = 20
     CROSS JOIN LATERAL (
         VALUES (t.recipient, t.amount, 0),
                (t.sender, -t.amount, (t.sender <> t.recipient AND t.amount > 0)::integer)
     ) side(address, amount, debits)
-    WHERE {in_token} AND t.standard IN (20, 721)
+    WHERE {in_token} AND t.standard = 20
       AND (CAST(:asset_id AS integer) IS NULL OR asset.asset_id = :asset_id)
       AND side.address <> decode(repeat('00', 20), 'hex')
     UNION ALL
@@ -159,7 +160,7 @@ def _collect_changes(
     connection: Connection, span: Span, statement: str, asset_id: int | None
 ) -> None:
     """Make the temporary table `balance_change`, in the order of the keys that it is merged by."""
-    where = IN_BLOCKS if span.last - span.first < _MAX_LISTED else IN_SPAN
+    where = IN_BLOCKS if span.last - span.first < MAX_LISTED else IN_SPAN
     named = {"in_token": "t", "in_native": "t", "in_output": "o", "in_spent": "s"}
     conditions = {name: where.format(alias) for name, alias in named.items()}
     # A partition that was just loaded has no statistics. The planner takes it for a handful of

@@ -32,7 +32,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.schema import CreateTable, SetColumnComment
 
 from onchain_agg.errors import DataSetError
-from onchain_agg.warehouse.tables.market import GLOBAL
+from onchain_agg.markets import GLOBAL
 from onchain_agg.warehouse.types import DIALECT, TIME
 
 _PHYSICAL = MetaData()
@@ -72,7 +72,13 @@ def twins(table: Table) -> Twins:
         return Twins(_PHYSICAL.tables[known], _PHYSICAL.tables[f"history.{table.name}"])
     since = Column("known_from", TIME, nullable=False, comment="Readers see the row since then.")
     serving = Table(
-        table.name, _PHYSICAL, *_copies(table), since, *_series(table), schema="serving"
+        table.name,
+        _PHYSICAL,
+        *_copies(table),
+        since,
+        *_series(table),
+        *_further(table),
+        schema="serving",
     )
     until = Column("known_to", TIME, nullable=False, comment="Readers saw the row until then.")
     history = Table(
@@ -101,6 +107,14 @@ def _series(table: Table) -> list[Index]:
     series = Index(f"ix_{table.name}_series", *scope, thing, "day")
     # Prices are made of a day of every venue.
     return [series, Index(f"ix_{table.name}_day", "day")] if scope == ["venue"] else [series]
+
+
+def _further(table: Table) -> list[Index]:
+    """Return the indexes that the table's definition asks for: columns, as SQL, by name."""
+    wanted: dict[str, tuple[str, ...]] = table.info.get("indexes", {})
+    return [
+        Index(f"ix_{table.name}_{name}", *map(text, columns)) for name, columns in wanted.items()
+    ]
 
 
 def _copies(table: Table) -> list[Column[Any]]:

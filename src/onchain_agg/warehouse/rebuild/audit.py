@@ -16,10 +16,11 @@ from onchain_agg.errors import DataSetError
 from onchain_agg.warehouse.duckdb_stream import STREAM, streamed
 from onchain_agg.warehouse.parquet_store import ParquetStore
 from onchain_agg.warehouse.rebuild.balances import collect_changes
+from onchain_agg.warehouse.rebuild.collections import collect_fundings, collect_owners
 from onchain_agg.warehouse.rebuild.facts import Facts, Pinned, pin
 from onchain_agg.warehouse.rebuild.matrix import UTXO_ROWS, collect_coins
 from onchain_agg.warehouse.rebuild.scratch import Limits, scratch, wide_sum
-from onchain_agg.warehouse.rebuild.state_tables import BALANCES, SUMS
+from onchain_agg.warehouse.rebuild.state_tables import BALANCES, FUNDINGS, OWNERS, SUMS
 from onchain_agg.warehouse.table_rows import wide_number, wide_rows, wide_schema
 
 # Of each table that differs; the first ones in key order.
@@ -136,8 +137,9 @@ def audit(
 ) -> AuditReport:
     """Return how the running state of *chain* compares with its facts, archived and hot.
 
-    Compared are balances and their daily changes, and on a UTXO chain the set by created day and
-    the spent and created outputs by day and month.
+    Compared are balances and their daily changes; on an account chain the owners of collections
+    and first fundings; on a UTXO chain the set by created day and the spent and created outputs by
+    day and month.
 
     Args:
         engine: The warehouse.
@@ -160,7 +162,11 @@ def audit(
             collect_coins(duck, facts)
             tables.append(_compare_coins(duck, connection, chain))
         collect_changes(duck, facts)
-        for state in (*BALANCES, *(SUMS if isinstance(chain, UtxoChain) else ())):
+        if not isinstance(chain, UtxoChain):
+            collect_owners(duck, facts)
+            collect_fundings(duck, facts)
+        further_tables = SUMS if isinstance(chain, UtxoChain) else (*OWNERS, *FUNDINGS)
+        for state in (*BALANCES, *further_tables):
             columns = [state.table.c[name] for name in state.names]
             stored = wide_rows(connection, state.stored(facts.pinned), columns)
             with streamed(duck, wide_schema(columns), stored):
@@ -216,7 +222,9 @@ def _difference(row: dict[str, Any], columns: Sequence[Column[Any]]) -> Differen
         values = (column for column in columns if not column.primary_key)
         return {of.name: _value(row[f"{prefix}_{of.name}"], of) for of in values}
 
-    key = {column.name: row[column.name] for column in columns if column.primary_key}
+    key = {
+        column.name: _value(row[column.name], column) for column in columns if column.primary_key
+    }
     stored = side("s") if row["is_stored"] else None
     return Difference(key, stored, side("c") if row["is_computed"] else None)
 

@@ -35,7 +35,7 @@ CREATE TABLE change (asset_id INTEGER, day DATE, address BLOB, h INTEGER, w3 UBI
 """
 _TOKENS = f"""
 SELECT asset_id, sender, recipient, {_WORDS}, (sender <> recipient AND {_AMOUNT})::INTEGER AS debits
-FROM {STREAM} JOIN asset ON asset.address = {STREAM}.token WHERE standard IN (20, 721)
+FROM {STREAM} JOIN asset ON asset.address = {STREAM}.token WHERE standard = 20
 """
 _NATIVE = f"""
 SELECT asset_id, sender, recipient, {_WORDS},
@@ -78,7 +78,7 @@ def collect_changes(duck: duckdb.DuckDBPyConnection, facts: Facts) -> None:
     """
     duck.execute(_CHANGE)
     duck.execute("CREATE TABLE asset (asset_id INTEGER, address BLOB)")
-    for row in facts.pinned.assets.items():
+    for row in facts.pinned.fungible():
         duck.execute("INSERT INTO asset VALUES (?, ?)", row)
     if isinstance(facts.pinned.chain, UtxoChain):
         duck.execute(_inserted(_COINS, "asset_id, day, address, debits"))

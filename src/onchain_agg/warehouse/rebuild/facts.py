@@ -19,6 +19,8 @@ from onchain_agg.warehouse.table_rows import schema_of, stored_rows
 from onchain_agg.warehouse.tables.chain import BLOCK
 from onchain_agg.warehouse.tables.ops import ASSET
 
+_FUNGIBLE = 20
+
 
 @dataclass(frozen=True)
 class Pinned:
@@ -28,15 +30,24 @@ class Pinned:
         chain: The chain.
         tip: Its row of `state.tip`.
         days: Days that have applied blocks, oldest first.
-        assets: Address of each tracked asset, by id; empty for the native coin.
+        assets: Standard and address of each tracked asset, by id; an empty address is the native
+            coin's, which counts as standard 20.
         left: What left the fact tables: rows of `ops.archived_day` by table name and day.
     """
 
     chain: Chain
     tip: Row[Any]
     days: tuple[date, ...]
-    assets: dict[int, bytes]
+    assets: dict[int, tuple[int, bytes]]
     left: dict[tuple[str, date], Row[Any]]
+
+    def fungible(self) -> list[tuple[int, bytes]]:
+        """Return id and address of the assets that have balances."""
+        return [(key, one[1]) for key, one in self.assets.items() if one[0] == _FUNGIBLE]
+
+    def collections(self) -> list[tuple[int, int, bytes]]:
+        """Return id, standard and address of the assets that have owners."""
+        return [(key, *one) for key, one in self.assets.items() if one[0] != _FUNGIBLE]
 
 
 @dataclass(frozen=True)
@@ -113,13 +124,13 @@ def pin(connection: Connection, chain: Chain) -> Pinned:
         .distinct()
         .order_by(BLOCK.c.day)
     )
-    assets = select(ASSET.c.asset_id, ASSET.c.address).where(
+    assets = select(ASSET.c.asset_id, ASSET.c.standard, ASSET.c.address).where(
         ASSET.c.chain == chain.name, ASSET.c.tracked
     )
     return Pinned(
         chain,
         tip,
         tuple(connection.scalars(days)),
-        {row.asset_id: row.address for row in connection.execute(assets)},
+        {row.asset_id: (row.standard, row.address) for row in connection.execute(assets)},
         {(row.table_name, row.day): row for row in connection.execute(days_left(chain.name))},
     )

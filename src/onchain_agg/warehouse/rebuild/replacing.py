@@ -33,11 +33,13 @@ from onchain_agg.warehouse.load import append
 from onchain_agg.warehouse.locks import lock_chain
 from onchain_agg.warehouse.parquet_store import ParquetStore
 from onchain_agg.warehouse.rebuild.balances import collect_changes
+from onchain_agg.warehouse.rebuild.collections import collect_fundings, collect_owners
 from onchain_agg.warehouse.rebuild.facts import Facts, Pinned, pin
 from onchain_agg.warehouse.rebuild.matrix import collect_coins
 from onchain_agg.warehouse.rebuild.scratch import Limits, batches_of, scratch
-from onchain_agg.warehouse.rebuild.state_tables import BALANCES, COINS, StateTable
+from onchain_agg.warehouse.rebuild.state_tables import BALANCES, COINS, FUNDINGS, OWNERS, StateTable
 from onchain_agg.warehouse.state_balance import change_balances, forget_balances
+from onchain_agg.warehouse.state_nft import change_fundings, change_owners, forget_owners
 from onchain_agg.warehouse.state_utxo import forget_spent, spend_and_create
 from onchain_agg.warehouse.table_rows import UINT256, arrow_type, unhexed
 from onchain_agg.warehouse.tables.chain import BLOCK
@@ -93,18 +95,20 @@ def rebuild_all(
         DataSetError: The archive lacks a file, or it is damaged.
         SourceError: The archive does not answer, or a reorganisation came in between.
     """
-    coins = COINS if isinstance(chain, UtxoChain) else ()
-    return _rebuild(engine, chain, store, limits, (*coins, *BALANCES))
+    further = COINS if isinstance(chain, UtxoChain) else (*OWNERS, *FUNDINGS)
+    return _rebuild(engine, chain, store, limits, (*further, *BALANCES))
 
 
-def add_balances(
+def add_asset(
     connection: Connection,
     chain: Chain,
     store: ParquetStore | None,
     asset_id: int,
     limits: Limits | None = None,
 ) -> None:
-    """Add the balances of an asset that has none yet; the caller holds the chain's lock.
+    """Add the balances or owners of an asset that has none yet.
+
+    The caller holds the chain's lock.
 
     Raises:
         ConfigError: Days left and there is no *store*, or the limits do not suffice.
@@ -114,8 +118,9 @@ def add_balances(
     with scratch(limits or Limits()) as duck:
         pinned = pin(connection, chain)
         only = replace(pinned, assets={asset_id: pinned.assets[asset_id]})
-        _collect(duck, Facts(connection, only, store), BALANCES)
-        for state in BALANCES:
+        states = OWNERS if only.collections() else BALANCES
+        _collect(duck, Facts(connection, only, store), states)
+        for state in states:
             _write(connection, duck, state, chain)
 
 
@@ -145,6 +150,10 @@ def _collect(duck: duckdb.DuckDBPyConnection, facts: Facts, states: Sequence[Sta
         collect_coins(duck, facts)
     if BALANCES[0] in states:
         collect_changes(duck, facts)
+    if OWNERS[0] in states:
+        collect_owners(duck, facts)
+    if FUNDINGS[0] in states:
+        collect_fundings(duck, facts)
 
 
 def _check_still(connection: Connection, pinned: Pinned) -> None:
@@ -172,9 +181,11 @@ def _forget(connection: Connection, chain: Chain, states: Sequence[StateTable]) 
     for state in states:
         if "chain" in state.table.c:
             connection.execute(delete(state.table).where(state.table.c.chain == chain.name))
+    ids = list(connection.scalars(select(ASSET.c.asset_id).where(ASSET.c.chain == chain.name)))
     if BALANCES[0] in states:
-        ids = connection.scalars(select(ASSET.c.asset_id).where(ASSET.c.chain == chain.name))
-        forget_balances(connection, list(ids))
+        forget_balances(connection, ids)
+    if OWNERS[0] in states:
+        forget_owners(connection, ids)
 
 
 def _add_later(connection: Connection, pinned: Pinned, states: Sequence[StateTable]) -> None:
@@ -198,6 +209,10 @@ def _add_later(connection: Connection, pinned: Pinned, states: Sequence[StateTab
         spend_and_create(connection, span)
     if BALANCES[0] in states:
         change_balances(connection, span, utxo=isinstance(pinned.chain, UtxoChain))
+    if OWNERS[0] in states:
+        change_owners(connection, span)
+    if FUNDINGS[0] in states:
+        change_fundings(connection, span)
 
 
 def _write(

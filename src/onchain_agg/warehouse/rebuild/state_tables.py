@@ -4,13 +4,16 @@ from dataclasses import dataclass
 
 from sqlalchemy import Select, Table, select
 
-from onchain_agg.warehouse.rebuild import balances, matrix
+from onchain_agg.warehouse.rebuild import balances, collections, matrix
 from onchain_agg.warehouse.rebuild.facts import Pinned
 from onchain_agg.warehouse.tables.ops import ASSET
 from onchain_agg.warehouse.tables.state import (
     BALANCE,
     BALANCE_DELTA,
     CREATED_OUTPUT_DAILY,
+    FIRST_FUNDING,
+    NFT_AMOUNT_DELTA,
+    NFT_OWNER_DAY,
     SPENT_OUTPUT_DAILY,
     SPENT_OUTPUT_MONTHLY,
     UTXO,
@@ -47,6 +50,11 @@ BALANCES = (
     StateTable(BALANCE, balances.BALANCE_ROWS),
     StateTable(BALANCE_DELTA, balances.BALANCE_DELTA_ROWS),
 )
+OWNERS = (
+    StateTable(NFT_OWNER_DAY, collections.OWNER_ROWS),
+    StateTable(NFT_AMOUNT_DELTA, collections.AMOUNT_ROWS),
+)
+FUNDINGS = (StateTable(FIRST_FUNDING, collections.FUNDING_ROWS),)
 SUMS = (
     StateTable(CREATED_OUTPUT_DAILY, matrix.CREATED_DAILY_ROWS),
     StateTable(SPENT_OUTPUT_DAILY, matrix.SPENT_DAILY_ROWS),

@@ -12,9 +12,6 @@ from sqlalchemy import BigInteger, Column, Index, Numeric, SmallInteger, Table, 
 from onchain_agg.warehouse.tables.registry import METADATA
 from onchain_agg.warehouse.types import DAY, NAME, TIME
 
-# The scope of a fact that belongs to no venue.
-GLOBAL = "global"
-
 
 def _facts(name: str, *columns: Column[Any], by_venue: bool, by_day: bool = False) -> Table:
     """Return a fact table, and put its twin for corrected rows beside it.

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -35,6 +36,22 @@ ASSET = Table(
         comment="Balances may move without a transfer, so one below zero is no error.",
     ),
     Column("tracked", Boolean, nullable=False, comment="False: no longer in the definitions."),
+    Column(
+        "standard",
+        SmallInteger,
+        CheckConstraint("standard IN (20, 721, 1155)", name="ck_asset_standard"),
+        nullable=False,
+        server_default=text("20"),
+        comment="20: it has balances; 721 or 1155: an NFT collection, it has owners.",
+    ),
+    Column("wraps", ADDRESS, comment="Collection whose tokens lie in this one's contract."),
+    Column(
+        "bluechip",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="One of the collections whose owners are compared.",
+    ),
     UniqueConstraint("chain", "address"),
     schema="ops",
 )

@@ -44,6 +44,50 @@ BALANCE_DELTA = Table(
     schema="state",
 )
 
+NFT_OWNER_DAY = Table(
+    "nft_owner_day",
+    METADATA,
+    # ERC-721: who had a token after a day on which it moved; its owner on any other day is that of
+    # the last such day before. The zero address: burned.
+    Column("asset_id", Integer, primary_key=True, autoincrement=False),
+    Column("token_id", UINT256, primary_key=True),
+    Column("day", DAY, primary_key=True),
+    Column("owner", ADDRESS, nullable=False, comment="Recipient of the day's last transfer."),
+    Column("height", HEIGHT, nullable=False, comment="Of that transfer."),
+    Column("log_index", Integer, nullable=False, comment="Of that transfer."),
+    Column("received_at", TIME, nullable=False, comment="block_at of that transfer."),
+    # Who has what after a day?
+    Index("ix_nft_owner_day_owner", "asset_id", "owner", "day"),
+    schema="state",
+)
+
+NFT_AMOUNT_DELTA = Table(
+    "nft_amount_delta",
+    METADATA,
+    # ERC-1155: what a day changed; amounts may be below zero where transfers are missing.
+    Column("asset_id", Integer, primary_key=True, autoincrement=False),
+    Column("token_id", UINT256, primary_key=True),
+    Column("address", ADDRESS, primary_key=True),
+    Column("day", DAY, primary_key=True),
+    Column("delta", UINT256, nullable=False),
+    schema="state",
+)
+
+FIRST_FUNDING = Table(
+    "first_funding",
+    METADATA,
+    # The first transfer of the native coin to an address from another one.
+    Column("chain", NAME, primary_key=True),
+    Column("address", ADDRESS, primary_key=True),
+    Column("day", DAY, nullable=False),
+    Column("height", HEIGHT, nullable=False),
+    Column("seq", Integer, nullable=False, comment="As in chain.native_transfer."),
+    Column("funder", ADDRESS, nullable=False),
+    # Undo deletes what a block funded first.
+    Index("ix_first_funding_height", "chain", "height"),
+    schema="state",
+)
+
 UTXO = Table(
     "utxo",
     METADATA,

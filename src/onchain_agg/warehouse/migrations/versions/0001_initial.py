@@ -15,9 +15,12 @@ def upgrade() -> None:
     for create in (
         _create_block,
         _create_evm_transaction,
+        _create_flash_loan,
         _create_label,
         _create_malformed_log,
         _create_native_transfer,
+        _create_nft_bid,
+        _create_nft_trade,
         _create_token_transfer,
         _create_utxo_input,
         _create_utxo_output,
@@ -48,6 +51,9 @@ def upgrade() -> None:
         _create_balance,
         _create_balance_delta,
         _create_created_output_daily,
+        _create_first_funding,
+        _create_nft_amount_delta,
+        _create_nft_owner_day,
         _create_spent_output,
         _create_spent_output_daily,
         _create_spent_output_monthly,
@@ -133,6 +139,29 @@ def _create_evm_transaction() -> None:
     )
 
 
+def _create_flash_loan() -> None:
+    op.create_table(
+        "flash_loan",
+        sa.Column("chain", sa.Text(), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False, comment="UTC day of the block's block_at."),
+        sa.Column("height", sa.BigInteger(), nullable=False),
+        sa.Column("block_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("tx_index", sa.Integer(), nullable=False),
+        sa.Column("tx_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("log_index", sa.Integer(), nullable=False),
+        sa.Column(
+            "lender", sa.LargeBinary(), nullable=False, comment="Contract that logged the loan."
+        ),
+        sa.Column(
+            "protocol", sa.Text(), nullable=False, comment="Whose event it is, such as balancer_v2."
+        ),
+        sa.PrimaryKeyConstraint("chain", "day", "block_hash", "log_index"),
+        schema="chain",
+        info={"by_day": True},
+        postgresql_partition_by="RANGE (day)",
+    )
+
+
 def _create_label() -> None:
     op.create_table(
         "label",
@@ -183,7 +212,7 @@ def _create_malformed_log() -> None:
         sa.Column("tx_index", sa.Integer(), nullable=False),
         sa.Column("tx_hash", sa.LargeBinary(), nullable=False),
         sa.Column("log_index", sa.Integer(), nullable=False),
-        sa.Column("token", sa.LargeBinary(), nullable=False),
+        sa.Column("token", sa.LargeBinary(), nullable=False, comment="Contract of the log."),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("topics", sa.LargeBinary(), nullable=False, comment="The topics, joined."),
         sa.Column("data", sa.LargeBinary(), nullable=False),
@@ -217,6 +246,125 @@ def _create_native_transfer() -> None:
         ),
         sa.Column("amount", sa.Numeric(precision=78, scale=0), nullable=False, comment="Wei."),
         sa.PrimaryKeyConstraint("chain", "day", "block_hash", "seq"),
+        schema="chain",
+        info={"by_day": True},
+        postgresql_partition_by="RANGE (day)",
+    )
+
+
+def _create_nft_bid() -> None:
+    op.create_table(
+        "nft_bid",
+        sa.Column("chain", sa.Text(), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False, comment="UTC day of the block's block_at."),
+        sa.Column("height", sa.BigInteger(), nullable=False),
+        sa.Column("block_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("tx_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("log_index", sa.Integer(), nullable=False),
+        sa.Column(
+            "market", sa.Text(), nullable=False, comment="As its file in sources/nft_markets."
+        ),
+        sa.Column("collection", sa.LargeBinary(), nullable=False),
+        sa.Column("token_id", sa.Numeric(precision=78, scale=0), nullable=False),
+        sa.Column("bidder", sa.LargeBinary(), nullable=False),
+        sa.Column(
+            "price",
+            sa.Numeric(precision=78, scale=0),
+            nullable=False,
+            comment="Wei offered, or given back.",
+        ),
+        sa.Column("withdrawn", sa.Boolean(), nullable=False, comment="The bid was taken back."),
+        sa.PrimaryKeyConstraint("chain", "day", "block_hash", "log_index"),
+        schema="chain",
+    )
+    op.create_index(
+        "ix_nft_bid_token",
+        "nft_bid",
+        ["chain", "collection", "token_id", "height", "log_index"],
+        unique=False,
+        schema="chain",
+    )
+
+
+def _create_nft_trade() -> None:
+    op.create_table(
+        "nft_trade",
+        sa.Column("chain", sa.Text(), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False, comment="UTC day of the block's block_at."),
+        sa.Column("height", sa.BigInteger(), nullable=False),
+        sa.Column("block_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("tx_index", sa.Integer(), nullable=False),
+        sa.Column("tx_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("log_index", sa.Integer(), nullable=False),
+        sa.Column(
+            "item_index", sa.Integer(), nullable=False, comment="Position in a bundle; else 0."
+        ),
+        sa.Column(
+            "market", sa.Text(), nullable=False, comment="As its file in sources/nft_markets."
+        ),
+        sa.Column("version", sa.Text(), nullable=False, comment="Of the market's contract."),
+        sa.Column(
+            "contract",
+            sa.LargeBinary(),
+            nullable=False,
+            comment="The market's, which logged the trade.",
+        ),
+        sa.Column(
+            "side", sa.Text(), nullable=False, comment="What was taken: a listing or an offer."
+        ),
+        sa.Column(
+            "standard",
+            sa.SmallInteger(),
+            nullable=True,
+            comment="721 or 1155; NULL: neither, as CryptoPunks.",
+        ),
+        sa.Column("collection", sa.LargeBinary(), nullable=False),
+        sa.Column("token_id", sa.Numeric(precision=78, scale=0), nullable=False),
+        sa.Column(
+            "quantity",
+            sa.Numeric(precision=78, scale=0),
+            nullable=False,
+            comment="1 unless ERC-1155.",
+        ),
+        sa.Column(
+            "bundle_size",
+            sa.Integer(),
+            nullable=False,
+            comment="Items that the price was split over.",
+        ),
+        sa.Column("seller", sa.LargeBinary(), nullable=False),
+        sa.Column("buyer", sa.LargeBinary(), nullable=False),
+        sa.Column(
+            "currency",
+            sa.LargeBinary(),
+            nullable=True,
+            comment="Zero: native coin; NULL: several, or not in the log.",
+        ),
+        sa.Column(
+            "price",
+            sa.Numeric(precision=78, scale=0),
+            nullable=True,
+            comment="Of the item, with fees, smallest unit; NULL: unpriced.",
+        ),
+        sa.Column(
+            "platform_fee",
+            sa.Numeric(precision=78, scale=0),
+            nullable=True,
+            comment="In the price; NULL: not in the logs.",
+        ),
+        sa.Column(
+            "royalty",
+            sa.Numeric(precision=78, scale=0),
+            nullable=True,
+            comment="In the price; NULL: not in the logs.",
+        ),
+        sa.Column(
+            "unpriced",
+            sa.Text(),
+            nullable=True,
+            comment="Why there is no price; NULL: there is one.",
+        ),
+        sa.PrimaryKeyConstraint("chain", "day", "block_hash", "log_index", "item_index"),
         schema="chain",
         info={"by_day": True},
         postgresql_partition_by="RANGE (day)",
@@ -633,6 +781,26 @@ def _create_asset() -> None:
         sa.Column(
             "tracked", sa.Boolean(), nullable=False, comment="False: no longer in the definitions."
         ),
+        sa.Column(
+            "standard",
+            sa.SmallInteger(),
+            server_default=sa.text("20"),
+            nullable=False,
+            comment="20: it has balances; 721 or 1155: an NFT collection, it has owners.",
+        ),
+        sa.Column(
+            "wraps",
+            sa.LargeBinary(),
+            nullable=True,
+            comment="Collection whose tokens lie in this one's contract.",
+        ),
+        sa.Column(
+            "bluechip",
+            sa.Boolean(),
+            server_default=sa.text("false"),
+            nullable=False,
+            comment="One of the collections whose owners are compared.",
+        ),
         sa.PrimaryKeyConstraint("asset_id"),
         sa.UniqueConstraint("chain", "address"),
         schema="ops",
@@ -841,6 +1009,72 @@ def _create_created_output_daily() -> None:
         sa.Column("value", sa.Numeric(), nullable=False),
         sa.Column("outputs", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("chain", "day", "coinbase"),
+        schema="state",
+    )
+
+
+def _create_first_funding() -> None:
+    op.create_table(
+        "first_funding",
+        sa.Column("chain", sa.Text(), nullable=False),
+        sa.Column("address", sa.LargeBinary(), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("height", sa.BigInteger(), nullable=False),
+        sa.Column("seq", sa.Integer(), nullable=False, comment="As in chain.native_transfer."),
+        sa.Column("funder", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("chain", "address"),
+        schema="state",
+    )
+    op.create_index(
+        "ix_first_funding_height",
+        "first_funding",
+        ["chain", "height"],
+        unique=False,
+        schema="state",
+    )
+
+
+def _create_nft_amount_delta() -> None:
+    op.create_table(
+        "nft_amount_delta",
+        sa.Column("asset_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("token_id", sa.Numeric(precision=78, scale=0), nullable=False),
+        sa.Column("address", sa.LargeBinary(), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("delta", sa.Numeric(precision=78, scale=0), nullable=False),
+        sa.PrimaryKeyConstraint("asset_id", "token_id", "address", "day"),
+        schema="state",
+    )
+
+
+def _create_nft_owner_day() -> None:
+    op.create_table(
+        "nft_owner_day",
+        sa.Column("asset_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("token_id", sa.Numeric(precision=78, scale=0), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column(
+            "owner",
+            sa.LargeBinary(),
+            nullable=False,
+            comment="Recipient of the day's last transfer.",
+        ),
+        sa.Column("height", sa.BigInteger(), nullable=False, comment="Of that transfer."),
+        sa.Column("log_index", sa.Integer(), nullable=False, comment="Of that transfer."),
+        sa.Column(
+            "received_at",
+            sa.DateTime(timezone=True),
+            nullable=False,
+            comment="block_at of that transfer.",
+        ),
+        sa.PrimaryKeyConstraint("asset_id", "token_id", "day"),
+        schema="state",
+    )
+    op.create_index(
+        "ix_nft_owner_day_owner",
+        "nft_owner_day",
+        ["asset_id", "owner", "day"],
+        unique=False,
         schema="state",
     )
 
