@@ -17,14 +17,15 @@ from tests.nodes import anvil, evm_contracts
 
 WITH_TARGETS = (
     "evm_events",
+    "nft_decode",
     "balance_delta",
     "bitcoin_tables",
     "history_bytes",
     "policy",
     "integrity",
 )
-METRICS = ("rebuild", "day_step", "serving_reads")
-CLOSER_LOOKS = ("evm_fetch", "bitcoin_parse", "load", "routing", "cost_growth")
+METRICS = ("rebuild", "day_step", "serving_reads", "nft_collections")
+CLOSER_LOOKS = ("evm_fetch", "bitcoin_parse", "load", "routing", "cost_growth", "nft_wash")
 _NEED_ANVIL = ("evm_events", "evm_fetch")
 
 

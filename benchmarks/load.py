@@ -1,4 +1,4 @@
-"""Token transfers from Arrow into PostgreSQL: `append` and `merge` against the usual ways.
+"""Token transfers from Arrow into PostgreSQL: `append` against the usual ways.
 
 Run from the repository: ``python -m benchmarks.load [--rows 1000000] [--rounds 3]``. It starts an
 embedded PostgreSQL of its own, or takes ``--url`` of a server's empty database. Rounds are
@@ -29,7 +29,7 @@ from onchain_agg.sources.batch import SCHEMAS
 from onchain_agg.warehouse.copy_binary import Field, encode
 from onchain_agg.warehouse.embedded import embedded_url, stop
 from onchain_agg.warehouse.engine import engine_for
-from onchain_agg.warehouse.load import append, merge
+from onchain_agg.warehouse.load import append
 from onchain_agg.warehouse.partitions import ensure_partitions, partition_name
 from onchain_agg.warehouse.schema import migrate
 from onchain_agg.warehouse.tables.chain import TOKEN_TRANSFER
@@ -50,13 +50,12 @@ _NAMES = ", ".join(BARE.columns.keys())
 
 @dataclass(frozen=True)
 class Way:
-    """One way to load *rows* rows into *table*; *kept*: the rows are there before it starts."""
+    """One way to load *rows* rows into *table*."""
 
     name: str
     table: Table
     rows: int
     run: Callable[[Connection], object]
-    kept: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ def main() -> None:
         for number in range(options.rounds):
             print(f"round {number + 1} of {options.rounds}", flush=True)
             for way in ways:
-                found[way.name].append(_measure(engine, way, batch))
+                found[way.name].append(_measure(engine, way))
     _print(ways, found)
     _print_encoding(batch)
 
@@ -127,15 +126,13 @@ def _ways(batch: pa.RecordBatch) -> Sequence[Way]:
     many, few = _python_rows(batch.slice(0, COPY_SAMPLE)), _python_rows(batch[:INSERT_SAMPLE])
     records = [dict(zip(BARE.columns.keys(), row, strict=True)) for row in few]
 
-    def loads(how: Callable[..., object], table: Table) -> Callable[[Connection], object]:
-        return lambda connection: how(connection, table, batch, CHAIN)
+    def loads(table: Table) -> Callable[[Connection], object]:
+        return lambda connection: append(connection, table, batch, CHAIN)
 
     return [
-        Way("append, no index", BARE, rows, loads(append, BARE)),
-        Way("append, primary key, by parent", TOKEN_TRANSFER, rows, loads(append, TOKEN_TRANSFER)),
-        Way("append, primary key, by partition", TOKEN_TRANSFER, rows, loads(append, PARTITION)),
-        Way("merge, all new", TOKEN_TRANSFER, rows, loads(merge, TOKEN_TRANSFER)),
-        Way("merge, all equal", TOKEN_TRANSFER, rows, loads(merge, TOKEN_TRANSFER), kept=True),
+        Way("append, no index", BARE, rows, loads(BARE)),
+        Way("append, primary key, by parent", TOKEN_TRANSFER, rows, loads(TOKEN_TRANSFER)),
+        Way("append, primary key, by partition", TOKEN_TRANSFER, rows, loads(PARTITION)),
         Way("psycopg write_row (sample)", BARE, len(many), partial(_write_rows, rows=many)),
         Way("psycopg executemany (sample)", BARE, len(few), partial(_executemany, rows=few)),
         Way(
@@ -176,11 +173,9 @@ def _executemany(connection: Connection, rows: Sequence[tuple[object, ...]]) -> 
         cursor.executemany(f"INSERT INTO bare ({_NAMES}) VALUES ({places})", rows)  # noqa: S608 - names of our own
 
 
-def _measure(engine: Engine, way: Way, batch: pa.RecordBatch) -> Spent:
+def _measure(engine: Engine, way: Way) -> Spent:
     with engine.begin() as connection:
         connection.execute(text("TRUNCATE bare, chain.token_transfer"))
-        if way.kept:
-            append(connection, way.table, batch, CHAIN)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("CHECKPOINT"))
     with engine.connect() as connection:

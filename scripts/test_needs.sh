@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what tests need beside Python: the npm packages of tests/nodes into the folder $1, and
-# Debian's litecoind. What cannot be installed is named; the tests that need it skip with a reason.
+# Debian's litecoind and prometheus (for promtool). What cannot be installed is named; the tests
+# that need it skip with a reason.
 set -euo pipefail
 
 node_dir=$1
@@ -41,6 +42,11 @@ install_litecoind() {
     missing "litecoind (install it with: apt-get install litecoind)"
 }
 
+install_promtool() {
+  command -v promtool >/dev/null || install_debian prometheus ||
+    missing "promtool (install it with: apt-get install prometheus)"
+}
+
 if [[ -f ${ONCHAIN_AGG_NODE_MODULES:-/nowhere}/.package-lock.json &&
   ${ONCHAIN_AGG_NODE_MODULES} != "$node_dir/node_modules" ]]; then
   echo "Using the Node packages in $ONCHAIN_AGG_NODE_MODULES."
@@ -48,3 +54,4 @@ else
   install_node_packages
 fi
 install_litecoind
+install_promtool

@@ -7,11 +7,12 @@ import pyarrow as pa
 import pytest
 from sqlalchemy import text
 
+from onchain_agg.markets import GLOBAL
 from onchain_agg.metrics.compute import compute
 from onchain_agg.metrics.registry import dataset_named
 from onchain_agg.warehouse.apply import apply_blocks
 from onchain_agg.warehouse.facts import record
-from onchain_agg.warehouse.tables.market import GLOBAL, REFERENCE_PRICE
+from onchain_agg.warehouse.tables.market import REFERENCE_PRICE
 from tests.fakes.chain import FakeNode
 from tests.fakes.scenes import EVM, branch
 from tests.fakes.warehouse import T0, Ticking, load_all

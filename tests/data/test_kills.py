@@ -15,7 +15,7 @@ from tests.fakes.dying_run import BEFORE_SUCCESS, killed_at, started
 from tests.fakes.scenes import EVM, UTXO, branch, row_versions, scalar
 from tests.fakes.warehouse import bring_up_to_date, contents, load_all, publish_all, wipe
 
-pytestmark = pytest.mark.data
+pytestmark = [pytest.mark.data, pytest.mark.few_data_sets]
 
 _MOST_RUNS = 200
 

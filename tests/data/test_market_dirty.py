@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from onchain_agg.errors import DataSetError
+from onchain_agg.markets import GLOBAL
 from onchain_agg.warehouse.facts import record
 from onchain_agg.warehouse.tables.market import (
     ASSET_DAILY,
     CANDLE,
     FUNDING_RATE,
     FX_RATE,
-    GLOBAL,
     REFERENCE_PRICE,
     TRADE,
 )
@@ -46,6 +46,8 @@ def test_a_corrected_trade_computes_its_venue_and_day_again_and_what_follows(war
         # The day after counts from the corrected price.
         ("market_return_daily", "global"): {1: 1, 2: 1},
         ("market_valuation_daily", "global"): {1: 0, 2: 0},
+        # Sales are worth what their currency was.
+        **{("nft_trade", chain): {1: 0} for chain in ("anvil", "base", "ethereum", "polygon")},
     }
     assert prices(warehouse) == {0: 100, 1: 97.5, 2: 120}
 

@@ -20,7 +20,7 @@ from sqlalchemy import (
     true,
 )
 
-from onchain_agg.metrics.balances import balances_at_day_end
+from onchain_agg.metrics.balances import FUNGIBLE, balances_at_day_end
 from onchain_agg.metrics.dataset import Window
 from onchain_agg.metrics.rendering import asset_text
 from onchain_agg.warehouse.tables.ops import ASSET
@@ -55,7 +55,7 @@ def stored_balances(window: Window) -> Subquery:
             (_or_zero(tip) - _or_zero(later)).label("balances"),
             _or_zero(today).label("change"),
         )
-        .where(ASSET.c.chain == window.scope, ASSET.c.tracked)
+        .where(ASSET.c.chain == window.scope, ASSET.c.tracked, ASSET.c.standard == FUNGIBLE)
         .subquery("stored")
     )
 

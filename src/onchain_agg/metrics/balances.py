@@ -28,10 +28,12 @@ from onchain_agg.warehouse.tables.ops import ASSET
 from onchain_agg.warehouse.tables.state import BALANCE, BALANCE_DELTA
 
 READS = (ASSET, BLOCK, BALANCE, BALANCE_DELTA)
+# What adds up within one asset; NFT collections have owners instead.
+FUNGIBLE = 20
 
 
 def covered_assets(window: Window) -> CTE:
-    """Return the tracked assets whose balances at the end of the window's day are complete.
+    """Return the coins and ERC-20 tokens whose balances at the end of the day are complete.
 
     A token is complete when every block since its ``start_block`` was applied and the window
     reaches that block. The native coin is complete when the chain was applied from block 0 and,
@@ -47,6 +49,7 @@ def covered_assets(window: Window) -> CTE:
         .where(
             asset.chain == window.scope,
             asset.tracked,
+            asset.standard == FUNGIBLE,
             asset.start_block.between(window.from_height, window.last_height),
             or_(not_(native), _native_is_complete(window)),
         )

@@ -3,13 +3,13 @@
 The one way to a served row, whoever asks: a DAG, the command line, a notebook or a rebuild.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, func, select, update
+from sqlalchemy import Connection, Engine, Table, func, select, text
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError, ProgrammingError
 
 from onchain_agg.errors import DataSetError, SourceError
@@ -22,7 +22,6 @@ from onchain_agg.metrics.wiring import published_as
 from onchain_agg.warehouse import dirty, ledger, versions
 from onchain_agg.warehouse.archive import DayStore, readable
 from onchain_agg.warehouse.locks import publishing
-from onchain_agg.warehouse.tables.ops import WINDOW
 
 NO_THROTTLE = timedelta(0)
 # Days of a run whose broken contracts an error shows; it names the others.
@@ -62,11 +61,12 @@ def compute(
     progress: Progress | None = None,
     archive: DayStore | None = None,
 ) -> list[Published]:
-    """Publish every dirty day of *dataset* in *scope*, oldest first.
+    """Publish every dirty day of *dataset* in *scope*, oldest first, then those they tell of.
 
     Each window is one transaction under the data set's lock, with its ledger row; the dirty rows
     whose reach ends with a window are cleared in it. A run that dies is made up for by the next.
     A window whose rows break their contract stays as it was, and dirty; the later ones go on.
+    The days that `DataSet.elsewhere` names are dirty from then on, and computed in the same call.
 
     Args:
         engine: The warehouse.
@@ -93,16 +93,22 @@ def compute(
         dirty.clear(connection, work.claim, work.nothing_to_do)
     done: list[Published] = []
     refused: dict[date, DataSetError] = {}
-    for day in work.days:
-        try:
-            with _retryable(dataset), _readable(engine, dataset, scope, day, archive):
-                done.append(_publish(engine, dataset, scope, day, work, clock))
-        except DataSetError as error:
-            refused[day] = error
-            work = work.without(day)
-        else:
-            if progress is not None:
-                progress(done[-1])
+    while work.days:
+        again: dict[date, tuple[int, ...]] = {}
+        for position, day in enumerate(work.days):
+            waiting = {*work.days[position + 1 :], *again, *refused}
+            try:
+                with _retryable(dataset), _readable(engine, dataset, scope, day, archive):
+                    window, marks = _publish(engine, dataset, scope, day, work, clock, waiting)
+            except DataSetError as error:
+                refused[day] = error
+                work = work.without(day)
+            else:
+                done.append(window)
+                again.update(marks)
+                if progress is not None:
+                    progress(window)
+        work = Todo.again(dirty.Claim(tuple(sorted(again)), again))
     _finalise(engine, dataset, scope, clock)
     _raise_together(dataset, scope, refused)
     return done
@@ -144,14 +150,7 @@ def backfill(
     with publishing(engine, dataset.name, scope) as connection:
         days = [d for d in days_of(connection, dataset, scope, first_day) if d <= last_day]
         if force:
-            columns = WINDOW.c
-            connection.execute(
-                update(WINDOW)
-                .where(
-                    columns.dataset == dataset.name, columns.scope == scope, columns.day.in_(days)
-                )
-                .values(inputs={})
-            )
+            ledger.forget_inputs_of(connection, dataset.name, scope, days)
         return dirty.mark(connection, dataset.name, scope, days)
 
 
@@ -206,19 +205,29 @@ def _time(connection: Connection, clock: Clock | None) -> datetime:
 
 
 def _publish(
-    engine: Engine, dataset: DataSet, scope: str, day: date, work: Todo, clock: Clock | None
-) -> Published:
+    engine: Engine,
+    dataset: DataSet,
+    scope: str,
+    day: date,
+    work: Todo,
+    clock: Clock | None,
+    waiting: Collection[date],
+) -> tuple[Published, Mapping[date, tuple[int, ...]]]:
+    """Publish a day; return that, and the other days that are dirty because of it but *waiting*."""
     with publishing(engine, dataset.name, scope) as connection:
         window = window_of(connection, dataset, scope, day)
         before = ledger.entry_of(connection, dataset.name, scope, day)
         rows = 0 if before is None else before.rows
         if is_being_applied(connection, dataset, window):
             # Applying marks the day dirty again; until then what is served stays.
-            return Published(dataset.name, scope, day, rows, 0)
+            return Published(dataset.name, scope, day, rows, 0), {}
         inputs = inputs_of(connection, dataset, window)
         dirty.clear(connection, work.claim, work.ends.get(day, ()))
         if before is not None and before.inputs == inputs:
-            return Published(dataset.name, scope, day, rows, 0)
+            return Published(dataset.name, scope, day, rows, 0), {}
+        if dataset.elsewhere is not None:
+            # Days differ much in what else they reach; a plan for any day is none for this one.
+            connection.execute(text("SET LOCAL plan_cache_mode = force_custom_plan"))
         change = _compare(connection, dataset, window, clock)
         if change.arrived or change.moved:
             dirty.mark_input(connection, published_as(dataset.name), scope, [day])
@@ -226,7 +235,25 @@ def _publish(
             ledger.forget(connection, dataset.name, scope, day)
         else:
             _enter(connection, dataset, window, inputs, before, change)
-    return Published(dataset.name, scope, day, change.rows, max(change.arrived, change.moved))
+        marks = _mark_elsewhere(connection, dataset, window, waiting)
+    changed = max(change.arrived, change.moved)
+    return Published(dataset.name, scope, day, change.rows, changed), marks
+
+
+def _mark_elsewhere(
+    connection: Connection, dataset: DataSet, window: Window, waiting: Collection[date]
+) -> Mapping[date, tuple[int, ...]]:
+    """Mark the other days dirty that the window tells something of, and return the marks.
+
+    Those *waiting* are dirty already; they only must not be passed over for their equal inputs.
+    """
+    if dataset.elsewhere is None:
+        return {}
+    with _clear_errors(dataset, window):
+        days = connection.scalars(dataset.elsewhere(window)).all()
+    served = ledger.forget_inputs_of(connection, dataset.name, window.scope, days)
+    new = set(served).difference(waiting)
+    return dirty.mark_and_claim(connection, dataset.name, window.scope, new).rows
 
 
 def _enter(
@@ -262,8 +289,15 @@ def _compare(
         check_invariants(connection, dataset, window, stage)
 
     rows = None if window.is_empty else dataset.rows(window)
-    try:
+    with _clear_errors(dataset, window):
         return versions.publish(connection, dataset.table, rows, dataset.key_of(window), at, check)
+
+
+@contextmanager
+def _clear_errors(dataset: DataSet, window: Window) -> Iterator[None]:
+    """Turn what PostgreSQL refuses to compute into DataSetError."""
+    try:
+        yield
     except (DataError, IntegrityError, ProgrammingError) as error:
         raise DataSetError(
             f"{dataset.name}: computing {window.scope} {window.day} failed:"

@@ -133,7 +133,8 @@ class DataSet:
         name: Also the DAG's id.
         table: In the schema ``serving``, named ``<name>_v<version>``; its key begins with the
             column of the scope (``chain`` or ``venue``; none where the scope is global) and
-            ``day``; every column has a comment with its unit.
+            ``day``; every column has a comment with its unit. Its ``info["indexes"]`` may give
+            indexes beside the key's: a name, and columns as SQL.
         family: ``whale``, ``network``, ``nft`` or ``market``; the folder of the file.
         scope: What is computed on its own: a chain, a venue, or all there is (``global``).
         chain_families: Kinds of chain it is computed for; none unless the scope is a chain.
@@ -150,6 +151,11 @@ class DataSet:
             one row's change does not rewrite its neighbours; labelled, each with its meaning in
             the module docstring.
         rows: Returns the query of one window; its columns are the table's, by name.
+        elsewhere: Returns the query of the other days, in a column ``day``, whose served rows are
+            no longer what they would be computed as now, because of the window's facts. For what
+            no `reach` says: an event that means something for events of any other day. It runs
+            after the window is published, and compares, so that it returns nothing once all is
+            computed. Days that were never served do not count.
     """
 
     name: str
@@ -167,6 +173,7 @@ class DataSet:
     same_day: tuple[Table, ...] = ()
     at_close: bool = False
     invariants: tuple[Invariant, ...] = ()
+    elsewhere: Callable[[Window], Select[Any]] | None = None
 
     def __post_init__(self) -> None:
         """Refuse a definition that readers could not rely on.

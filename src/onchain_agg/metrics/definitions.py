@@ -22,14 +22,16 @@ from onchain_agg.warehouse import dirty, versions
 from onchain_agg.warehouse.apply import tip_of
 from onchain_agg.warehouse.locks import lock_chain, lock_definitions
 from onchain_agg.warehouse.parquet_store import ParquetStore
-from onchain_agg.warehouse.rebuild.replacing import add_balances, has_left
+from onchain_agg.warehouse.rebuild.replacing import add_asset, has_left
 from onchain_agg.warehouse.state_balance import Span, change_balances, forget_balances
+from onchain_agg.warehouse.state_nft import change_owners, forget_owners
 from onchain_agg.warehouse.tables.chain import BLOCK
 from onchain_agg.warehouse.tables.ops import ADDRESS_FORMAT, ASSET, DATASET, DIRTY, READER
 from onchain_agg.warehouse.tokens import quarantined
 
 ExtraAssets = Mapping[str, Iterable[Asset]]
 
+_ADDRESS_BYTES = 20
 _BEGINNING = date(1970, 1, 1)
 
 
@@ -41,8 +43,9 @@ def sync(
 ) -> list[str]:
     """Make ``ops``, ``serving`` and ``history`` follow the definitions; return what changed.
 
-    A new asset gets its balances from the facts; a data set that is new or computes something
-    else, and every data set of a chain whose assets changed, gets the chain's days dirty.
+    A new asset gets its balances, or a collection its owners, from the facts; a data set that is
+    new or computes something else, and every data set of a chain whose assets changed, gets the
+    chain's days dirty.
 
     Args:
         engine: A migrated warehouse.
@@ -144,22 +147,25 @@ def _sync_assets(
     }
     dirty_from: list[int] = []
     for address, asset in wanted.items():
-        values = _values(asset)
+        values = _values(asset, chain)
         row = stored.get(address)
         if row is not None and all(getattr(row, name) == v for name, v in values.items()):
             continue
-        if row is None or not row.tracked:
+        # What has owners now may have had balances.
+        is_new = row is None or not row.tracked or row.standard != asset.standard
+        if is_new:
             lock_chain(connection, chain.name)
         asset_id = _upsert(connection, chain, address, values)
-        if row is None or not row.tracked:
-            _add_balances(connection, chain, asset_id, archive)
+        if is_new:
+            _forget_state(connection, asset_id)
+            _add_state(connection, chain, asset_id, archive)
         # A first block that moved changes what is complete between the old place and the new.
         dirty_from.append(min(asset.start_block, row.start_block if row else asset.start_block))
         changes.append(f"asset {asset.symbol} of {chain.name}: {'edited' if row else 'new'}")
     for address, row in stored.items():
         if row.tracked and address not in wanted:
             lock_chain(connection, chain.name)
-            forget_balances(connection, [row.asset_id])
+            _forget_state(connection, row.asset_id)
             connection.execute(
                 ASSET.update().where(ASSET.c.asset_id == row.asset_id).values(tracked=False)
             )
@@ -168,6 +174,11 @@ def _sync_assets(
     if dirty_from:
         _mark_readers(connection, chain, min(dirty_from))
     return changes
+
+
+def _forget_state(connection: Connection, asset_id: int) -> None:
+    forget_owners(connection, [asset_id])
+    forget_balances(connection, [asset_id])
 
 
 def _without_quarantined(
@@ -187,15 +198,7 @@ def _without_quarantined(
 def _by_address(chain: Chain, assets: list[Asset]) -> dict[bytes, Asset]:
     wanted: dict[bytes, Asset] = {}
     for asset in assets:
-        try:
-            address = bytes.fromhex((asset.address or "").removeprefix("0x"))
-        except ValueError:
-            address = b"?"
-        if len(address) not in {0, 20}:
-            raise ConfigError(
-                f"Asset {asset.symbol} of {chain.name}: {asset.address!r} is not an address."
-                " Give 0x and 40 hexadecimal digits."
-            )
+        address = b"" if asset.address is None else _address(asset, chain, asset.address)
         if address in wanted:
             raise ConfigError(
                 f"Asset {asset.symbol} of {chain.name} is defined twice:"
@@ -205,13 +208,29 @@ def _by_address(chain: Chain, assets: list[Asset]) -> dict[bytes, Asset]:
     return wanted
 
 
-def _values(asset: Asset) -> dict[str, object]:
+def _address(asset: Asset, chain: Chain, written: str) -> bytes:
+    try:
+        address = bytes.fromhex(written.removeprefix("0x"))
+    except ValueError:
+        address = b"?"
+    if len(address) != _ADDRESS_BYTES:
+        raise ConfigError(
+            f"Asset {asset.symbol} of {chain.name}: {written!r} is not an address."
+            " Give 0x and 40 hexadecimal digits."
+        )
+    return address
+
+
+def _values(asset: Asset, chain: Chain) -> dict[str, object]:
     return {
         "symbol": asset.symbol,
         "decimals": asset.decimals,
         "start_block": asset.start_block,
         "whale_threshold": asset.whale_threshold,
         "noncompliant": asset.noncompliant,
+        "standard": asset.standard,
+        "wraps": None if asset.wraps is None else _address(asset, chain, asset.wraps),
+        "bluechip": asset.bluechip,
         "tracked": True,
     }
 
@@ -228,16 +247,17 @@ def _upsert(
     return asset_id
 
 
-def _add_balances(
+def _add_state(
     connection: Connection, chain: Chain, asset_id: int, archive: ParquetStore | None
 ) -> None:
     tip = tip_of(connection, chain.name)
     if tip is not None and has_left(connection, chain):
-        add_balances(connection, chain, archive, asset_id)
+        add_asset(connection, chain, archive, asset_id)
     elif tip is not None:
         days = applied_days(connection, chain.name, _BEGINNING)
         span = Span(chain.name, tip.from_height, tip.height, days[0], days[-1], 1)
         change_balances(connection, span, utxo=isinstance(chain, UtxoChain), asset_id=asset_id)
+        change_owners(connection, span, asset_id=asset_id)
 
 
 def _mark_readers(connection: Connection, chain: Chain, from_height: int) -> None:

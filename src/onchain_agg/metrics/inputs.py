@@ -8,8 +8,10 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Connection,
+    Select,
     Subquery,
     Text,
     and_,
@@ -33,7 +35,7 @@ from onchain_agg.warehouse.types import DIALECT
 
 _ASSETS = text(
     "SELECT md5(coalesce(string_agg(row(address, symbol, decimals, start_block, whale_threshold,"
-    " noncompliant)::text, ',' ORDER BY address), '')) FROM ops.asset"
+    " noncompliant, standard, wraps, bluechip)::text, ',' ORDER BY address), '')) FROM ops.asset"
     " WHERE chain = :chain AND tracked"
 )
 
@@ -125,6 +127,23 @@ def inputs_of(connection: Connection, dataset: DataSet, window: Window) -> dict[
         digest = func.md5(func.string_agg(line, aggregate_order_by(literal(","), *key)))
         inputs["recorded"] = connection.scalar(select(digest).where(counts))
     return inputs
+
+
+def days_of_less_past(window: Window, name: str) -> Select[Any]:
+    """Return the query of the days that data set *name* served before earlier blocks were known.
+
+    For `DataSet.elsewhere` of what looks at all earlier blocks: they may come after later ones.
+    """
+    served = WINDOW.c
+    known_from = cast(served.inputs["from_height"].astext, BigInteger)
+    return select(served.day).where(
+        served.dataset == name,
+        served.scope == window.scope,
+        served.day != window.day,
+        known_from > window.from_height,
+        # A day without blocks does not know where they begin.
+        literal(not window.is_empty),
+    )
 
 
 def recorded_days(

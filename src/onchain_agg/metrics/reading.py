@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, column, func, select, table, text, true
+from sqlalchemy import Connection, Over, column, func, select, table, text, true
 from sqlalchemy.exc import ProgrammingError
 
 from onchain_agg.errors import ConfigError
@@ -49,9 +49,9 @@ def newest(
         query = query.where(view.c[of] == scope)
     if day is not None:
         query = query.where(view.c.day == day)
-    # What the view derives (a rank) orders better than the key does.
+    # A rank that the view derives orders better than the key does.
     order = [view.c[of]] if of is not None else []
-    order += [view.c[str(c.name)] for c in dataset.derived]
+    order += [view.c[str(c.name)] for c in dataset.derived if isinstance(c.element, Over)]
     order += [view.c[c.name] for c in dataset.table.primary_key]
     query = query.order_by(view.c.day.desc(), *order).limit(limit)
     try:

@@ -3,10 +3,10 @@
 import pkgutil
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
-from importlib import import_module
 
 from onchain_agg import metrics
-from onchain_agg.errors import DataSetError, UnknownNameError
+from onchain_agg.discovery import defined_in, named
+from onchain_agg.errors import DataSetError
 from onchain_agg.metrics.dataset import SERVING, DataSet
 
 
@@ -21,9 +21,7 @@ def all_datasets() -> dict[str, DataSet]:
     found: dict[str, DataSet] = {}
     for family in pkgutil.iter_modules(metrics.__path__):
         if family.ispkg:
-            package = import_module(f"{metrics.__name__}.{family.name}")
-            for module in pkgutil.iter_modules(package.__path__):
-                dataset = import_module(f"{package.__name__}.{module.name}").DATASET
+            for dataset in defined_in(f"{metrics.__name__}.{family.name}", "DATASET"):
                 found[dataset.name] = dataset
     return {name: found[name] for name in _order(found)}
 
@@ -34,10 +32,7 @@ def dataset_named(name: str) -> DataSet:
     Raises:
         UnknownNameError: No such data set; the message lists the ones that exist.
     """
-    try:
-        return all_datasets()[name]
-    except KeyError:
-        raise UnknownNameError("data set", name, all_datasets()) from None
+    return named("data set", name, all_datasets())
 
 
 def _order(found: dict[str, DataSet]) -> list[str]:

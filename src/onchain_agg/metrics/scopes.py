@@ -4,9 +4,9 @@ from sqlalchemy import Connection
 
 from onchain_agg.chains import all_chains, chain_named
 from onchain_agg.errors import ConfigError
+from onchain_agg.markets import GLOBAL
 from onchain_agg.metrics.dataset import DataSet
 from onchain_agg.metrics.inputs import recorded_scopes
-from onchain_agg.warehouse.tables.market import GLOBAL
 
 
 def scopes_of(connection: Connection, dataset: DataSet) -> list[str]:

@@ -29,6 +29,11 @@ class Todo:
     ends: dict[date, list[date]] = field(default_factory=dict)
     nothing_to_do: tuple[date, ...] = ()
 
+    @classmethod
+    def again(cls, claim: dirty.Claim) -> "Todo":
+        """Return the work of a claim whose days are computed for themselves, whatever the reach."""
+        return cls(claim, claim.days, {day: [day] for day in claim.days})
+
     def without(self, failed: date) -> "Todo":
         """Return the work in which every dirty day that reaches *failed* stays dirty."""
         # Reach has no holes: what began before the failed day and has not ended yet reaches it.
@@ -50,6 +55,9 @@ def todo(
     if not claim.days:
         return Todo(claim)
     known, waiting = _known_days(connection, dataset, scope, claim.days[0])
+    if dataset.elsewhere is not None:
+        # What a day lost before it was ever served may still be told of on other days.
+        known = sorted({*known, *claim.days} - waiting)
     postponed = _postponed(connection, dataset, scope, now, refresh)
     wanted: set[date] = set()
     ends: dict[date, list[date]] = {}

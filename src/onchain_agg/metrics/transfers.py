@@ -3,7 +3,7 @@
 A transfer moves an amount above zero of a tracked asset between two different addresses (Coin
 Metrics' TxTfr):
 
-* ``token``: a Transfer event of an ERC-20 or ERC-721 token, mints and burns included.
+* ``token``: a Transfer event of an ERC-20 token, mints and burns included.
 * ``value``, ``internal``, ``withdrawal``, ``genesis``, ``reward``, ``selfdestruct``: a movement
   of an EVM chain's own coin. Fees and tips pay for the block itself.
 * ``output``: an output of a UTXO transaction, not of a coinbase, whose address is not among the
@@ -33,6 +33,7 @@ from sqlalchemy import (
 )
 
 from onchain_agg.chains import EvmChain, chain_named
+from onchain_agg.metrics.balances import FUNGIBLE
 from onchain_agg.metrics.dataset import Window
 from onchain_agg.metrics.rendering import NATIVE
 from onchain_agg.warehouse.tables.chain import (
@@ -57,14 +58,12 @@ READS = (
 )
 # Movements of the native coin that pay somebody.
 NATIVE_KINDS = ("value", "internal", "withdrawal", "genesis", "reward", "selfdestruct")
-# Standards whose amounts add up within one token; an ERC-1155 contract holds many.
-STANDARDS = (20, 721)
 # The columns that say which transfer it is, beside chain and day.
 KEY = ("block_hash", "kind", "position", "item")
 
 
 def tracked_assets(window: Window, least: ColumnElement[Any] | None = None) -> CTE:
-    """Return the tracked assets of the chain, each with the *least* amount that is looked at.
+    """Return the tracked coins and ERC-20 tokens, each with the *least* amount looked at.
 
     Columns: ``asset_id``, ``address`` (empty for the native coin), ``symbol``, ``unit`` (the
     smallest one in whole ones, exact), ``whale_threshold`` and ``least`` in the smallest unit,
@@ -80,7 +79,7 @@ def tracked_assets(window: Window, least: ColumnElement[Any] | None = None) -> C
             asset.whale_threshold,
             (literal(1) if least is None else least).label("least"),
         )
-        .where(asset.chain == window.scope, asset.tracked)
+        .where(asset.chain == window.scope, asset.tracked, asset.standard == FUNGIBLE)
         .cte()
     )
 
@@ -125,7 +124,7 @@ def _token_transfers(window: Window, assets: CTE) -> Select[Any]:
         .join(BLOCK, _is_block_of(TOKEN_TRANSFER))
         .where(
             window.of(TOKEN_TRANSFER),
-            transfer.standard.in_(STANDARDS),
+            transfer.standard == FUNGIBLE,
             transfer.sender != transfer.recipient,
             *_is_enough(transfer.amount, assets),
         )

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 from onchain_agg.chains import all_chains
 from onchain_agg.errors import DataSetError
+from onchain_agg.markets import GLOBAL
 from onchain_agg.metrics.dataset import SERVING, DataSet, Scope
 from onchain_agg.metrics.registry import all_datasets
 from onchain_agg.warehouse.dirty import BLOCKS
 from onchain_agg.warehouse.tables.chain import LABEL
-from onchain_agg.warehouse.tables.market import GLOBAL, is_by_venue, is_fact
+from onchain_agg.warehouse.tables.market import is_by_venue, is_fact
 
 if TYPE_CHECKING:
     from sqlalchemy import Table

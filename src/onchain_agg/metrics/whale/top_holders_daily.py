@@ -68,6 +68,8 @@ TABLE = Table(
         )
         for category in _CATEGORIES
     ),
+    # The view's rank is read off it, up to the one asked for.
+    info={"indexes": {"rank": ("chain", "asset", "day", "balance DESC", "address")}},
 )
 
 

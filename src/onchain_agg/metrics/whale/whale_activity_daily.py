@@ -11,19 +11,17 @@ Edge cases: a day without a transfer of the class has no row.
 
 from typing import Any
 
-from sqlalchemy import Column, Select, Table
+from sqlalchemy import Select, Table
 
 from onchain_agg.metrics.activity import activity, activity_columns
 from onchain_agg.metrics.dataset import SAME_DAY, SERVING, DataSet, Window
+from onchain_agg.metrics.flow_rows import key_columns
 from onchain_agg.metrics.whale import whale_transfer_usd
-from onchain_agg.warehouse.types import DAY, NAME
 
 TABLE = Table(
     "whale_activity_daily_v1",
     SERVING,
-    Column("chain", NAME, primary_key=True, comment="Name of the chain."),
-    Column("day", DAY, primary_key=True, comment="UTC day of the blocks."),
-    Column("asset", NAME, primary_key=True, comment="0x… of the token, or native."),
+    *key_columns(hourly=False),
     *activity_columns(),
 )
 

@@ -11,20 +11,17 @@ Edge cases: an hour without a transfer of the class has no row.
 
 from typing import Any
 
-from sqlalchemy import Column, Select, Table
+from sqlalchemy import Select, Table
 
 from onchain_agg.metrics.activity import activity, activity_columns
 from onchain_agg.metrics.dataset import SAME_DAY, SERVING, DataSet, Window
+from onchain_agg.metrics.flow_rows import key_columns
 from onchain_agg.metrics.whale import whale_transfer_usd
-from onchain_agg.warehouse.types import DAY, NAME, TIME
 
 TABLE = Table(
     "whale_activity_hourly_v1",
     SERVING,
-    Column("chain", NAME, primary_key=True, comment="Name of the chain."),
-    Column("day", DAY, primary_key=True, comment="UTC day of the blocks."),
-    Column("asset", NAME, primary_key=True, comment="0x… of the token, or native."),
-    Column("hour_at", TIME, primary_key=True, comment="First instant of the UTC hour."),
+    *key_columns(hourly=True),
     *activity_columns(),
 )
 

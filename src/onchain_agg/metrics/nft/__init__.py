@@ -1,0 +1,1 @@
+"""NFTs: trades, collections, markets and holders."""
