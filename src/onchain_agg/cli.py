@@ -17,6 +17,7 @@ from onchain_agg import cli_times
 from onchain_agg.chains import EvmChain, UtxoChain, chain_named
 from onchain_agg.cli_archive import archive, audit
 from onchain_agg.cli_check import check
+from onchain_agg.cli_cost import cost
 from onchain_agg.cli_datasets import datasets
 from onchain_agg.cli_market import market_commands, token_commands
 from onchain_agg.cli_routing import routing
@@ -32,6 +33,7 @@ from onchain_agg.metrics.definitions import sync
 from onchain_agg.metrics.registry import all_datasets, dataset_named
 from onchain_agg.metrics.scopes import check_scope, scopes_of
 from onchain_agg.metrics.summary import summary, table_of
+from onchain_agg.metrics.todo import days_of
 from onchain_agg.settings import (
     archive_of,
     configured_warehouse,
@@ -78,6 +80,7 @@ def main() -> None:
 main.add_command(archive)
 main.add_command(audit)
 main.add_command(check)
+main.add_command(cost)
 main.add_command(datasets)
 main.add_command(routing)
 main.add_command(label_commands)
@@ -151,6 +154,7 @@ def compute(dataset: str | None, scope: str | None) -> None:
     """Publish what is dirty: of DATASET, or of every data set."""
     chosen = [dataset_named(dataset)] if dataset else list(all_datasets().values())
     done = 0
+    without: set[str] = set()
     with _warehouse() as engine:
         if scope is not None:
             chosen = _computed_for(engine, chosen, scope)
@@ -158,8 +162,10 @@ def compute(dataset: str | None, scope: str | None) -> None:
         for one in chosen:
             for _, dirty in dirty_scopes(engine, one.name):
                 if scope in (None, dirty):
-                    _publish(engine, one, dirty)
+                    _publish(engine, one, dirty, without)
                     done += 1
+        if without:
+            console.print(f"No data yet, so nothing to compute: {', '.join(sorted(without))}.")
         if not done:
             console.print("Nothing is dirty: every window is up to date.")
 
@@ -182,7 +188,8 @@ def _check_scope(engine: Engine, dataset: DataSet, scope: str) -> None:
         check_scope(connection, dataset, scope)
 
 
-def _publish(engine: Engine, dataset: DataSet, scope: str) -> None:
+def _publish(engine: Engine, dataset: DataSet, scope: str, without: set[str] | None = None) -> None:
+    """Publish *scope* and say so; one that has no data at all only joins *without*, if given."""
     with _bar(f"Computing {dataset.name}", None) as advance:
         windows = publish(
             engine,
@@ -191,8 +198,16 @@ def _publish(engine: Engine, dataset: DataSet, scope: str) -> None:
             progress=lambda _window: advance(1),
             archive=archive_of(load_settings()),
         )
+    if not windows and without is not None and not _has_data(engine, dataset, scope):
+        without.add(scope)
+        return
     changed = sum(window.changed for window in windows)
     console.print(f"{dataset.name}, {scope}: {len(windows):,} windows, {changed:,} rows changed.")
+
+
+def _has_data(engine: Engine, dataset: DataSet, scope: str) -> bool:
+    with engine.connect() as connection:
+        return bool(days_of(connection, dataset, scope))
 
 
 @main.command()
@@ -208,7 +223,12 @@ def backfill(dataset: str, scope: str, first: date, last: date) -> None:
         raise ConfigError(f"The days {first} to {last} are in the wrong order. Swap them.")
     with _warehouse() as engine:
         _check_scope(engine, definition, scope)
-        mark_days(engine, definition, scope, first, last, force=True)
+        if not mark_days(engine, definition, scope, first, last, force=True):
+            lacking = "applied blocks" if definition.scope == "chain" else "facts"
+            console.print(
+                f"{dataset}, {scope}: no day from {first} to {last} has {lacking}, so none of them"
+                " is computed."
+            )
         _publish(engine, definition, scope)
 
 

@@ -1,5 +1,6 @@
 """The tasks around the archive: what they return, and when they skip or fail."""
 
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
@@ -8,10 +9,11 @@ from airflow.sdk.execution_time.context import OutletEventAccessors
 from sqlalchemy import text
 
 from onchain_agg.chains import all_chains
+from onchain_agg.metrics.definitions import sync
 from onchain_agg.metrics.registry import all_datasets
-from onchain_agg.operators import rebuild_operator
+from onchain_agg.operators import publish, rebuild_operator, recompute
 from onchain_agg.operators.archive import archive_days, audit_chain, drop_cold_days
-from onchain_agg.operators.waking import blocks_of
+from onchain_agg.operators.waking import blocks_of, rows_of
 from tests.fakes.archived import EVM, filled
 
 pytestmark = pytest.mark.airflow
@@ -33,7 +35,9 @@ def follow_ether(engine):
     with engine.begin() as connection:
         connection.execute(
             text(
-                "INSERT INTO ops.asset VALUES (DEFAULT, 'anvil', '', 'ETH', 18, 0, 1, false, true)"
+                "INSERT INTO ops.asset (chain, address, symbol, decimals, start_block,"
+                " whale_threshold, noncompliant, standard, bluechip, tracked)"
+                " VALUES ('anvil', '', 'ETH', 18, 0, 1, false, 20, false, true)"
             )
         )
 
@@ -80,6 +84,36 @@ def test_a_chain_is_rebuilt_from_its_archive_and_wakes_alone(chain, engine, monk
     keys = context["outlet_events"][blocks_of(EVM)].partition_keys
     assert keys == {f"{chain}|2026-03-04"}
     assert audit_chain.function(chain)["rows"] > 0
+
+
+def test_marked_days_are_published_in_a_pod_and_wake_the_readers_of_their_data_set(
+    chain, engine, monkeypatch
+):
+    name, other = "evm_network_daily", "whale_transfer"
+    days = {"from": "2026-03-02", "to": "2026-03-03"}
+    task = SimpleNamespace(outlets=[rows_of(name), rows_of(other)])
+    context = {
+        "params": {"dataset": name, "scope": chain, **days},
+        "task": task,
+        "outlet_events": OutletEventAccessors(),
+        "dag_run": SimpleNamespace(run_after=datetime(2026, 3, 5, tzinfo=UTC)),
+    }
+    monkeypatch.setattr(publish, "get_current_context", lambda: context)
+    monkeypatch.setattr(recompute, "get_current_context", lambda: context)
+    sync(engine)
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM ops.dirty"))
+
+    marked = publish.mark_dirty.function([])
+    told = recompute.publish_in_pod.function([name, other])
+
+    assert marked == 2
+    assert told[chain]["windows"] == 2
+    assert told[chain]["changed"] > 0
+    assert task.outlets == [rows_of(name)]
+    keys = context["outlet_events"][rows_of(name)].partition_keys
+    assert keys == {f"{chain}|2026-03-03"}
+    assert recompute.publish_in_pod.function([name, other]) == {chain: {"windows": 0, "changed": 0}}
 
 
 @pytest.mark.parametrize("task", [archive_days, drop_cold_days])

@@ -51,6 +51,7 @@ def test_every_chain_venue_and_data_set_has_its_dag(bag):
         "rebuild",
         "sweep",
         "backfill",
+        "recompute",
         "thin_history",
     }
 
@@ -87,7 +88,8 @@ def test_every_task_takes_what_the_table_says_of_its_queue(bag):
 
     for task in tasks:
         is_heavy = task.queue == KUBERNETES_QUEUE
-        queue = table.size("memory") if is_heavy else table.queue(task.queue)
+        size = "small" if task.task_id == "publish_in_pod" else "memory"
+        queue = table.size(size) if is_heavy else table.queue(task.queue)
         assert task.executor is None
         assert (task.execution_timeout, task.retries, task.retry_delay, task.pool) == (
             queue.timeout,

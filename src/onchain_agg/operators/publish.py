@@ -9,6 +9,8 @@ from airflow.sdk import get_current_context, task
 
 from onchain_agg.chains import chain_named
 from onchain_agg.errors import ConfigError, OnchainAggError, SourceError
+from onchain_agg.markets import GLOBAL
+from onchain_agg.operators.measuring import publishing, tell_freshness, tell_rows
 from onchain_agg.operators.session import warehouse
 from onchain_agg.operators.waking import rows_of, turn_of, wake, woken_scope
 
@@ -17,9 +19,6 @@ if TYPE_CHECKING:
 
     from onchain_agg.metrics.compute import Published
     from onchain_agg.metrics.dataset import DataSet
-
-# As `warehouse.tables.market.GLOBAL`, which needs SQLAlchemy.
-_GLOBAL = "global"
 
 
 @dataclass
@@ -70,6 +69,8 @@ def publish(dataset: str) -> dict[str, dict[str, int]]:
 def sweep_dirty(datasets: Sequence[str]) -> dict[str, list[str]]:
     """Synchronise the definitions and wake each of *datasets* that has work to do.
 
+    Also tells Airflow's metrics how fresh every data set is.
+
     The outlets are the turns of *datasets*.
 
     Returns:
@@ -88,6 +89,7 @@ def sweep_dirty(datasets: Sequence[str]) -> dict[str, list[str]]:
     with warehouse() as engine:
         sync(engine, extra_assets(settings), archive=archive_of(settings))
         due = scopes_due(engine)
+        tell_freshness(engine)
     _give_turns({name: due.get(name, []) for name in datasets})
     return due
 
@@ -105,7 +107,8 @@ def thin_history() -> int:
 def mark_dirty(datasets: Sequence[str]) -> int:
     """Mark the days ``params.from`` to ``params.to`` dirty and return how many there are.
 
-    Wakes ``params.dataset``; the outlets are the turns of *datasets*.
+    They are computed also where their inputs are the same. Wakes ``params.dataset`` where it is one
+    of *datasets*; the outlets are the turns of these.
 
     Raises:
         AirflowFailException: The days are in the wrong order, or the data set is not computed for
@@ -145,8 +148,8 @@ def dataset_on(dataset: str, scope: str) -> "DataSet":
     if definition.scope == "chain":
         if not definition.covers(chain_named(scope)):
             cure = f"Choose a chain of the kind {' or '.join(definition.chain_families)}."
-    elif (definition.scope == "global") != (scope == _GLOBAL):
-        cure = f"Give {_GLOBAL!r}." if definition.scope == "global" else "Give a venue's name."
+    elif (definition.scope == "global") != (scope == GLOBAL):
+        cure = f"Give {GLOBAL!r}." if definition.scope == "global" else "Give a venue's name."
     if cure:
         raise ConfigError(f"{definition.name} is not computed for {scope}. {cure}")
     return definition
@@ -180,8 +183,10 @@ def publish_scopes(
     archive = archive_of(load_settings())
     for scope in scopes:
         try:
-            windows = compute(engine, definition, scope, refresh=refresh, archive=archive)
+            with publishing(dataset, scope):
+                windows = compute(engine, definition, scope, refresh=refresh, archive=archive)
             outcome.add(scope, windows)
+            tell_rows(dataset, scope, outcome.scopes[scope]["changed"])
         except OnchainAggError as error:
             failures.append(error)
     _raise_together(failures)

@@ -27,19 +27,16 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import (
     ArgumentError,
     DBAPIError,
-    InterfaceError,
     NoSuchModuleError,
-    OperationalError,
 )
 
 from onchain_agg.errors import ConfigError, SourceError, UnknownNameError
 from onchain_agg.operators.cell_values import Scalar, bound, comparable
 from onchain_agg.operators.source_engine import opened
+from onchain_agg.sources.sql_engine import may_pass
 
 # A look at a table without a fitting index must not go on for ever.
 _LOOK_TIMEOUT = "60s"
-# No wait repairs these; everything else may be a server that is starting or unreachable.
-_FINAL = ("authentication failed", "access denied", "does not exist", "permission denied")
 _SHOWN_NAMES = 20
 
 
@@ -171,8 +168,7 @@ def _translated(place: str, condition: Condition) -> Iterator[None]:
         ) from error
     except DBAPIError as error:
         reason = " ".join(str(error.orig).split()).rstrip("?.")
-        may_pass = isinstance(error, OperationalError | InterfaceError)
-        if may_pass and not any(words in reason.lower() for words in _FINAL):
+        if may_pass(error, reason):
             raise SourceError(f"The database of {place} failed: {reason}.") from error
         raise ConfigError(
             f"The database of {place} refuses: {reason}. Correct the connection, its user's "
