@@ -18,10 +18,10 @@ export ONCHAIN_AGG_NODE_MODULES ?= $(NODE_DIR)/node_modules
 INPUT = $(if $(BLOCKS),--blocks '$(BLOCKS)') $(if $(BTC_RPC),--btc-rpc '$(BTC_RPC)') \
         $(if $(EVM_RPC),--evm-rpc '$(EVM_RPC)') $(if $(CHAIN),--chain '$(CHAIN)') \
         $(if $(FROM),--from '$(FROM)') $(if $(TO),--to '$(TO)')
-CHECKED := $(wildcard src tests scripts dags benchmarks)
+CHECKED := $(wildcard src tests scripts dags benchmarks deploy)
 # From the fast to the slow; the last one's summary is the last line.
 LAYERS := $(wildcard tests/architecture tests/unit tests/deploy tests/metrics tests/data \
-                     tests/integration tests/airflow)
+                     tests/integration tests/nodes tests/airflow)
 
 .PHONY: help run up down status test test-unit test-data test-airflow test-deploy lint types check \
         format constraints initial-revision sample bench bench-routing reference docs test-needs
@@ -48,7 +48,7 @@ test-unit: $(READY)  ## Tests without any service
 	@$(BIN)/pytest tests/architecture tests/unit $(ARGS)
 
 test-data: $(READY) test-needs  ## Tests on PostgreSQL and on real nodes
-	@$(BIN)/pytest $(filter tests/metrics tests/data tests/integration,$(LAYERS)) $(ARGS)
+	@$(BIN)/pytest $(filter tests/metrics tests/data tests/integration tests/nodes,$(LAYERS)) $(ARGS)
 
 test-airflow: $(READY) test-needs  ## Tests that start Airflow
 	@$(BIN)/pytest tests/airflow $(ARGS)

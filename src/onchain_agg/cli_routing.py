@@ -11,12 +11,14 @@ from typing import Any, TypeVar
 import click
 
 from onchain_agg.command_errors import FAILED, one_line_errors
+from onchain_agg.costs.inputs import packaged_pod_start
 from onchain_agg.errors import ConfigError
 from onchain_agg.integrity.facts import DagFile, TaskFacts
 from onchain_agg.integrity.import_errors import message_of
 from onchain_agg.integrity.reading import read
+from onchain_agg.routing import manifests as cluster
 from onchain_agg.routing import pod_templates
-from onchain_agg.routing.advice import BREAK_EVEN, MIN_RUNS, POD_START, Model, Prices, advise
+from onchain_agg.routing.advice import BREAK_EVEN, MIN_RUNS, Model, Prices, advise
 from onchain_agg.routing.advice_text import advice_data, advice_text
 from onchain_agg.routing.columns import Row, aligned
 from onchain_agg.routing.executors import Executors, executors_of
@@ -89,8 +91,8 @@ def show(folder: Path | None, form: str) -> None:
 @click.option(
     "--pod-start",
     type=click.IntRange(1, 86_400),
-    default=int(POD_START.total_seconds()),
-    show_default=True,
+    default=lambda: int(packaged_pod_start().total_seconds()),
+    show_default="as `onchain-agg cost`",
     help=f"Seconds that a pod takes to start, where fewer than {MIN_RUNS} were seen.",
 )
 @click.option(
@@ -144,14 +146,23 @@ def templates(folder: Path, check: bool) -> None:  # noqa: FBT001 - click passes
     """Write the pod template of each size into FOLDER."""
     table = configured_workloads()
     if check:
-        faults = pod_templates.drift(folder, table)
-        for fault in faults:
-            click.echo(fault, err=True)
-        if faults:
-            sys.exit(FAILED)
-        click.echo(f"{folder} is what the table of sizes makes.")
+        _tell(pod_templates.drift(folder, table), f"{folder} is what the table of sizes makes.")
         return
     for path in pod_templates.write(folder, table):
+        click.echo(f"Wrote {path}.")
+
+
+@routing.command()
+@click.argument("folder", type=Path)
+@click.option("--check", is_flag=True, help="Write nothing; fail where a file is not as it would.")
+@one_line_errors
+def manifests(folder: Path, check: bool) -> None:  # noqa: FBT001 - click passes it by name
+    """Write workers, options, quota and node pools of the table into FOLDER (deploy)."""
+    table = configured_workloads()
+    if check:
+        _tell(cluster.drift(folder, table), f"{folder} is what the table makes.")
+        return
+    for path in cluster.write(folder, table):
         click.echo(f"Wrote {path}.")
 
 
@@ -187,6 +198,15 @@ def worker(queue: str) -> None:
     command = shlex.join(worker_command(table.queue(queue)))
     click.echo(_STOP.format(seconds=finishing_time(table)))
     click.echo(command)
+
+
+def _tell(faults: list[str], fine: str) -> None:
+    """Print *fine*, or end with `FAILED` after a line for each of the *faults*."""
+    for fault in faults:
+        click.echo(fault, err=True)
+    if faults:
+        sys.exit(FAILED)
+    click.echo(fine)
 
 
 def _data(task: TaskFacts) -> dict[str, str | None]:

@@ -11,45 +11,6 @@ ROOT = Path(__file__).parents[2]
 _BIN = Path(sys.executable).parent
 
 
-def test_hadolint_finds_nothing_in_the_dockerfile():
-    result = subprocess.run(
-        [_BIN / "hadolint", ROOT / "deploy/image/Dockerfile"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-    assert (result.returncode, result.stdout) == (0, "")
-
-
-def test_the_image_copies_only_what_the_repository_holds():
-    text = (ROOT / "deploy/image/Dockerfile").read_text()
-    copied = [
-        name
-        for line in re.findall(r"^COPY (.*)$", text, re.MULTILINE)
-        for name in line.split()[1:-1]
-    ]
-
-    assert copied == [
-        *("pyproject.toml", "constraints.txt", "README.md", "LICENSE"),
-        *("src", "dags", "pod_templates"),
-    ]
-    assert [name for name in copied if not (ROOT / name).exists()] == []
-
-
-def test_the_image_runs_the_airflow_that_constraints_pin():
-    pinned = re.search(r"^apache-airflow==(\S+)$", _constraints(), re.MULTILINE)
-    image = re.search(
-        r"^FROM apache/airflow:([\d.]+)-python3\.11$",
-        (ROOT / "deploy/image/Dockerfile").read_text(),
-        re.MULTILINE,
-    )
-
-    assert pinned is not None
-    assert image is not None
-    assert image[1] == pinned[1]
-
-
 def _constraints() -> str:
     return (ROOT / "constraints.txt").read_text()
 

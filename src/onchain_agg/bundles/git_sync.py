@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from airflow.dag_processing.bundles.base import BaseDagBundle, BundleVersion
+from airflow.observability.stats import Stats
 
 from onchain_agg.errors import ConfigError, SourceError
+from onchain_agg.measures import DELIVERED_AT
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +67,8 @@ class GitSyncDagBundle(BaseDagBundle):
             SourceError: git-sync has not delivered anything yet.
         """
         self._worktree = self._follow()
+        # Only the DAG processor's own metrics are set up here, and it alone refreshes on and on.
+        Stats.gauge(DELIVERED_AT.name, _delivered(self._worktree), tags={"bundle_name": self.name})
 
     def get_current_version(self) -> BundleVersion:
         """Return the commit that `path` shows."""
@@ -109,3 +113,12 @@ class GitSyncDagBundle(BaseDagBundle):
                 " commit. Give the link that git-sync makes (--root and --link)."
             )
         return worktree
+
+
+def _delivered(worktree: Path) -> float:
+    """Return when git-sync made *worktree*, in seconds since 1970.
+
+    git-sync writes its ``.git`` once; the folder's own time changes with the files in it.
+    """
+    link = worktree / ".git"
+    return (link if link.exists() else worktree).stat().st_mtime

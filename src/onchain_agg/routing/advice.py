@@ -3,7 +3,7 @@
 The model, all times in seconds:
 
 * ``P``, the start of a pod: the median wait from queued to running of the runs in pods, where there
-  are at least `MIN_RUNS`; else what was given or `POD_START`.
+  are at least `MIN_RUNS`; else what was given, or ``pod_start`` of the cost inputs.
 * ``W``, the same for workers; where there are too few runs, `WORKER_START`.
 * ``d``, a task's median duration, of runs that succeeded.
 * The break-even is ``k * P``: a task belongs in a pod when ``d`` is at least that. A shorter one
@@ -31,7 +31,7 @@ queue's. One of ``queue="kubernetes"`` that has no executor of its own went to t
 which starts no pods: to move it saves nothing, its route is what must be repaired. Memory is no
 part of the model: a short task that no worker can hold belongs in a pod, whatever is said here.
 
-Knows neither Airflow nor SQL: `onchain_agg.routing.history` is all that it reads.
+Knows neither Airflow nor SQL: it reads `onchain_agg.routing.history` and that input.
 """
 
 import math
@@ -41,15 +41,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 
+from onchain_agg.costs.inputs import packaged_pod_start
 from onchain_agg.errors import ConfigError
 from onchain_agg.routing.executors import CELERY, Executors
 from onchain_agg.routing.history import History, TaskHistory, Wait
 from onchain_agg.routing.workloads import KUBERNETES_QUEUE
 
-# Taken in November 2026 for a spot node that is up and has the image: volumes, git-sync's first
-# copy, and Airflow's imports on half a core. An estimate, so what was seen goes before it; a node
-# that must come up first adds a minute or more.
-POD_START = timedelta(seconds=45)
 # November 2026: 0.04 to 0.6 s measured on Celery workers with free slots.
 WORKER_START = timedelta(seconds=0.5)
 BREAK_EVEN = 5.0
@@ -93,7 +90,7 @@ class Model:
             for a stand-in on one machine, its waits say nothing of pods.
     """
 
-    pod_start: timedelta = POD_START
+    pod_start: timedelta = field(default_factory=packaged_pod_start)
     break_even: float = BREAK_EVEN
     prices: Prices | None = None
     executors: Executors = field(default_factory=Executors)
