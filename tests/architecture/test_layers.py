@@ -18,16 +18,25 @@ _RANKS = (
     {"warehouse"},
     {"metrics"},
     # `sample` serves recorded blocks; `provider_info` is data.
-    {"settings", "sample", "provider_info", "command_errors"},
+    {"settings", "sample", "provider_info", "command_errors", "measures"},
     # `taskflow` is Airflow's own `task`, with types; `plugin` registers a listener.
-    {"routing", "taskflow", "plugin"},
+    {"routing", "costs", "taskflow", "plugin"},
     {"hooks", "bundles"},
     {"operators"},
     {"dag_building"},
     {"integrity"},
     {"local"},
     {"cli_times"},
-    {"cli", "cli_archive", "cli_check", "cli_datasets", "cli_market", "cli_routing", "cli_sources"},
+    {
+        "cli",
+        "cli_archive",
+        "cli_check",
+        "cli_cost",
+        "cli_datasets",
+        "cli_market",
+        "cli_routing",
+        "cli_sources",
+    },
 )
 _WITHOUT_AIRFLOW = (
     "errors",
