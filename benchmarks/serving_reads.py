@@ -171,7 +171,8 @@ def fill_served(
     names = ", ".join(column.name for column in table.columns)
     values = ", ".join(_value(table, column.name) for column in table.columns)
     # The names are those of a data set's table.
-    fill = text(f"INSERT INTO {table.fullname} ({names}) SELECT {values}{_EVERY}")
+    # In the order in which publishing writes them.
+    fill = text(f"INSERT INTO {table.fullname} ({names}) SELECT {values}{_EVERY} ORDER BY d, a, h")
     size = {"assets": assets, "holders": holders}
     for first in range(first_day, days, 365):
         last = min(first + 365, days) - 1

@@ -23,7 +23,7 @@ from onchain_agg.warehouse import embedded
 from onchain_agg.warehouse.tables import METADATA
 from tests.fakes.http_server import serving
 from tests.fakes.scenes import scalar
-from tests.fakes.servers_home import servers_home
+from tests.fakes.servers_home import AIRFLOW, servers_home
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(240)]
 
@@ -142,9 +142,9 @@ class Repository:
 
 
 @pytest.fixture(scope="module")
-def repository():
+def repository(shared_folder):
     with ExitStack() as stack:
-        home = stack.enter_context(servers_home())
+        home = stack.enter_context(servers_home(shared_folder))
         dags = home / "their-dags"
         dags.mkdir()
         (dags / "whales.py").write_text(textwrap.dedent(_DAG_FILE))
@@ -154,7 +154,7 @@ def repository():
         exchange = stack.enter_context(serving(lambda _path, _body: (200, _CLOCK)))
         source = create_engine(embedded.embedded_url(home, "source"))
         stack.callback(source.dispose)
-        site = Site(home=home / "airflow", dags=dags, port=processes.free_port(), quick=True)
+        site = Site(home=home / AIRFLOW, dags=dags, port=processes.free_port(), quick=True)
         environment = {
             **airflow_environment(site, settings, warehouse_url(settings), inputs),
             "AIRFLOW_CONN_SOURCE": _connection(source),

@@ -28,7 +28,7 @@ from onchain_agg.local.rest import AirflowApi, DagRun
 from onchain_agg.local.workers import Worker, local_workers
 from onchain_agg.routing.workload_file import PACKAGED, load_workloads
 from onchain_agg.settings import load_settings
-from tests.fakes.servers_home import servers_home
+from tests.fakes.servers_home import AIRFLOW, servers_home
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(240)]
 
@@ -188,10 +188,10 @@ def _is_of(message: Mapping[str, Any], run: DagRun) -> bool:
 
 
 @pytest.fixture(scope="module")
-def hybrid() -> Iterator[_Hybrid]:
+def hybrid(shared_folder) -> Iterator[_Hybrid]:
     """An Airflow with two Celery workers and LocalExecutor, in which all DAGs wait for runs."""
     with ExitStack() as stack:
-        home = stack.enter_context(servers_home())
+        home = stack.enter_context(servers_home(shared_folder))
         notes, site, environment = _written(home)
         assert site.broker is not None
         redis = stack.enter_context(closing(Redis.from_url(site.broker.url)))
@@ -213,7 +213,7 @@ def _written(home: Path) -> tuple[Path, Site, dict[str, str]]:
     # An interrupted task starts again 10 s after its worker's grace.
     (table := home / "workloads.yaml").write_text("grace: 1s\n")
     site = Site(
-        home=home / "airflow",
+        home=home / AIRFLOW,
         dags=_FOLDER,
         port=processes.free_port(),
         quick=True,

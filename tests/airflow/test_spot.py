@@ -18,7 +18,7 @@ from onchain_agg.local.environment import Site, airflow_environment
 from onchain_agg.local.job import running_airflow
 from onchain_agg.local.rest import AirflowApi, DagRun
 from onchain_agg.settings import load_settings
-from tests.fakes.servers_home import servers_home
+from tests.fakes.servers_home import AIRFLOW, servers_home
 
 pytestmark = pytest.mark.airflow
 
@@ -176,15 +176,15 @@ def _wait(condition: Callable[[], bool], what: Callable[[], str]) -> None:
 
 
 @pytest.fixture(scope="module")
-def spot() -> Iterator[_Spot]:
+def spot(shared_folder) -> Iterator[_Spot]:
     """A run on an Airflow of its own, whose table says a grace of one second."""
     with ExitStack() as stack:
-        home = stack.enter_context(servers_home())
+        home = stack.enter_context(servers_home(shared_folder))
         (notes := home / "notes").mkdir()
         (dags := home / "dags").mkdir()
         (dags / "spot.py").write_text(textwrap.dedent(_DAG).format(notes=str(notes)))
         (table := home / "workloads.yaml").write_text("grace: 1s\n")
-        site = Site(home=home / "airflow", dags=dags, port=processes.free_port(), quick=True)
+        site = Site(home=home / AIRFLOW, dags=dags, port=processes.free_port(), quick=True)
         settings = load_settings({"ONCHAIN_AGG_HOME": str(home)})
         environment = airflow_environment(site, settings, "postgresql+psycopg:///unused") | {
             "ONCHAIN_AGG_WORKLOADS_FILE": str(table),

@@ -52,7 +52,8 @@ def test_days_are_archived_dropped_audited_and_restored(run, warehouse, tmp_path
         0,
         (
             "anvil at block 13: 4 days of facts, 2 from the archive. Rows that agree: state.balance"
-            f" {counts[0]}, state.balance_delta {counts[1]}.\n"
+            f" {counts[0]}, state.balance_delta {counts[1]}, state.nft_owner_day 0,"
+            " state.nft_amount_delta 0, state.first_funding 0.\n"
         ),
     )
     assert run("archive", "restore", "anvil", "--from", str(DAYS[0])) == (

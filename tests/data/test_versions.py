@@ -6,7 +6,19 @@ from threading import Event, Thread
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import Column, Integer, MetaData, Table, Text, column, literal, select, text, values
+from sqlalchemy import (
+    Column,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    column,
+    literal,
+    select,
+    text,
+    values,
+)
 
 from onchain_agg.errors import DataSetError
 from onchain_agg.warehouse.ledger import tick
@@ -326,3 +338,38 @@ def test_a_row_without_its_key_is_refused(warehouse):
 def test_the_twins_of_a_table_are_made_once():
     assert twins(PROBE).serving is twins(PROBE).serving
     assert twins(PROBE).history.fullname == "history.probe_v1"
+
+
+@pytest.mark.parametrize(
+    ("further", "kept"),
+    [
+        ({}, {"series": ["chain", "holder", "day"]}),
+        (
+            {"note": ("holder", "note")},
+            {"series": ["chain", "holder", "day"], "note": ["holder", "note"]},
+        ),
+        (
+            {"rank": ("chain", "holder", "day", "amount DESC")},
+            {"rank": ["chain", "holder", "day", "amount DESC"]},
+        ),
+    ],
+    ids=["alone", "beside", "begun"],
+)
+def test_a_series_has_an_index_unless_a_further_one_begins_with_its_columns(further, kept):
+    name = "_".join(["indexed", *further, "v1"])
+    key = (Column("chain", NAME), Column("day", DAY), Column("holder", Text))
+    info = {"series": "holder", "indexes": further}
+    table = Table(name, MetaData(schema="serving"), *key, PrimaryKeyConstraint(*key), info=info)
+
+    made = twins(table).serving.indexes
+    found = {one.name: [str(part).rpartition(".")[2] for part in one.expressions] for one in made}
+
+    assert found == {f"ix_{name}_{key}": columns for key, columns in kept.items()}
+
+
+def test_rows_lie_in_the_order_of_their_key_whatever_the_order_they_came_in(warehouse):
+    published(warehouse, [(holder, 1, None) for holder in "cadbe"], MORNING)
+
+    with warehouse.connect() as connection:
+        lie = connection.scalars(text("SELECT holder FROM serving.probe_v1 ORDER BY ctid")).all()
+    assert lie == list("abcde")

@@ -100,7 +100,7 @@ def waiting(engine):
 def test_flags_are_those_of_a_search_whatever_the_order_and_after_a_fork(warehouse):
     reached = Counter()
 
-    @settings(max_examples=max(settings().max_examples // 2, 1))
+    @settings(max_examples=max(settings().max_examples // 3, 1))
     @given(data=st.data())
     def holds(data):
         trunk = data.draw(branch([], "trunk"))

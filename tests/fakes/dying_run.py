@@ -13,7 +13,7 @@ import psycopg
 from sqlalchemy import Engine, event
 
 from onchain_agg.warehouse.engine import engine_for
-from tests.fakes.warehouse import bring_up_to_date
+from tests.fakes import warehouse
 
 # Not a step: every commit was answered, and nobody was told that the run succeeded.
 BEFORE_SUCCESS = -1
@@ -43,6 +43,8 @@ def killed_at(engine: Engine, chain, node, steps: int) -> bool:
         chain: The chain.
         node: What it is read from.
         steps: The step at which the process is killed, counted from 1; or `BEFORE_SUCCESS`.
+
+    It publishes the data sets that this process would.
     """
     process = started(engine, chain, node, steps)
     process.join(_RUN_WITHIN_S)
@@ -53,17 +55,18 @@ def killed_at(engine: Engine, chain, node, steps: int) -> bool:
 def started(engine: Engine, chain, node, steps: int = 0):
     """Start such a run and return its process; with 0 steps it only ends by itself or by force."""
     url = engine.url.render_as_string(hide_password=False)
-    process = _FORKS.Process(target=_run, args=(url, chain, node, steps))
+    process = _FORKS.Process(target=_run, args=(url, chain, node, steps, warehouse.PUBLISHED))
     process.start()
     return process
 
 
-def _run(url: str, chain, node, steps: int) -> None:
+def _run(url: str, chain, node, steps: int, published: tuple[str, ...]) -> None:
+    warehouse.PUBLISHED = published
     engine, fuse = engine_for(url), _Fuse(steps)
     event.listen(engine, "before_cursor_execute", fuse.burn)
     _burn_around(engine.dialect, "do_commit", fuse)
     _burn_around(psycopg.Copy, "write", fuse)
-    bring_up_to_date(engine, chain, node)
+    warehouse.bring_up_to_date(engine, chain, node)
     if steps == BEFORE_SUCCESS:
         _die()
 

@@ -24,6 +24,7 @@ PRELOADED = (
     "onchain_agg.metrics.compute",
     "onchain_agg.metrics.definitions",
     "onchain_agg.metrics.due",
+    "onchain_agg.metrics.freshness",
     "onchain_agg.metrics.upkeep",
     "onchain_agg.operators.readiness",
     "onchain_agg.routing.spot",

@@ -97,14 +97,19 @@ def twins(table: Table) -> Twins:
 def _series(table: Table) -> list[Index]:
     """Return the index that finds many days of one thing, where the table says what that is.
 
-    A venue's table has another one, by day.
+    None where a further index of the table begins with the same columns: the planner would take
+    the smaller one, and sort. A venue's table has another one, by day.
     """
     thing = table.info.get("series")
     if thing is None:
         return []
     key = [column.name for column in table.primary_key]
     scope = key[: key.index("day")]
-    series = Index(f"ix_{table.name}_series", *scope, thing, "day")
+    columns = (*scope, thing, "day")
+    wanted = table.info.get("indexes", {}).values()
+    if any(further[: len(columns)] == columns for further in wanted):
+        return []
+    series = Index(f"ix_{table.name}_series", *columns)
     # Prices are made of a day of every venue.
     return [series, Index(f"ix_{table.name}_day", "day")] if scope == ["venue"] else [series]
 
@@ -249,7 +254,12 @@ def _add_new(
         # The window again, as constants: only its rows are looked at, however large the table.
         *(serving.c[name] == value for name, value in window.items()),
     )
-    new = select(*(stage.c[name] for name in names), literal(clock, TIME)).where(~served)
+    # In the order of the key, so that what is read together lies on few pages.
+    new = (
+        select(*(stage.c[name] for name in names), literal(clock, TIME))
+        .where(~served)
+        .order_by(*(stage.c[c.name] for c in table.primary_key))
+    )
     add = serving.insert().from_select([*names, "known_from"], new)
     try:
         return connection.execute(add, execution_options={"preserve_rowcount": True}).rowcount

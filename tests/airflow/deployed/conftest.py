@@ -20,7 +20,7 @@ from onchain_agg.metrics.registry import all_datasets
 from onchain_agg.settings import load_settings, warehouse_url
 from tests.conftest import REAL_DATA
 from tests.fakes.published import BLOCK_FILE
-from tests.fakes.servers_home import servers_home
+from tests.fakes.servers_home import AIRFLOW, servers_home
 from tests.fakes.warehouse import RUNNING
 
 DAGS = Path(__file__).parents[3] / "dags"
@@ -105,14 +105,14 @@ def _published_blocks() -> tuple[Input, ...]:
 
 # Of the package: its Airflow would take time from the tests after it.
 @pytest.fixture(scope="package")
-def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+def deployment(shared_folder: Path) -> Iterator[Deployment]:
     """An Airflow on an embedded PostgreSQL, with the sample and Bitcoin's first blocks to read."""
     with ExitStack() as stack:
-        home = stack.enter_context(servers_home())
+        home = stack.enter_context(servers_home(shared_folder))
         settings = load_settings({"ONCHAIN_AGG_HOME": str(home)})
         inputs = (*stack.enter_context(sample_inputs(home)), *_published_blocks())
         engine = stack.enter_context(prepared_warehouse(settings))
-        site = Site(home=home / "airflow", dags=DAGS, port=processes.free_port(), quick=True)
+        site = Site(home=home / AIRFLOW, dags=DAGS, port=processes.free_port(), quick=True)
         environment = airflow_environment(site, settings, warehouse_url(settings), inputs)
         needed = {"ingest_anvil", "sweep", *all_datasets()}
         api, _ = stack.enter_context(running_airflow(site, environment, home, _PARTS, needed))
