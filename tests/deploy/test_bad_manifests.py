@@ -274,6 +274,16 @@ def test_a_container_that_says_too_little_is_found(container, faults):
             ),
         ),
         (
+            (
+                "{kind: Role, metadata: {name: r}, rules: [{apiGroups: [''], resources: [secrets],"
+                " resourceNames: [login], verbs: [get, update]}]}"
+            ),
+            (
+                'Role r: {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["login"],'
+                ' "verbs": ["get", "update"]} gives more than its own rights.'
+            ),
+        ),
+        (
             "{kind: ClusterRoleBinding, metadata: {name: r}}",
             "ClusterRoleBinding r: it holds in every namespace.",
         ),
@@ -281,6 +291,15 @@ def test_a_container_that_says_too_little_is_found(container, faults):
 )
 def test_a_role_that_is_too_large_is_found(text, fault):
     assert policies.roles_are_small(_read(text)) == [fault]
+
+
+def test_a_role_may_read_a_secret_that_it_names():
+    role = (
+        "{kind: Role, metadata: {name: r}, rules: [{apiGroups: [''], resources: [secrets],"
+        " resourceNames: [login], verbs: [get, list, watch]}]}"
+    )
+
+    assert policies.roles_are_small(_read(role)) == []
 
 
 @pytest.mark.parametrize(

@@ -117,8 +117,11 @@ def test_karpenter_hears_of_interruptions_and_finds_the_clusters_networks():
     assert _EKSCTL["karpenter"]["withSpotInterruptionQueue"] is True
     assert _EKSCTL["metadata"]["tags"]["karpenter.sh/discovery"] == cluster
     for one in classes:
-        for terms in ("subnetSelectorTerms", "securityGroupSelectorTerms"):
-            assert one["spec"][terms] == [{"tags": {"karpenter.sh/discovery": cluster}}]
+        found = {"karpenter.sh/discovery": cluster}
+        assert one["spec"]["securityGroupSelectorTerms"] == [{"tags": found}]
+        # The public subnets have the first tag as well; no node may be in one.
+        private = {"kubernetes.io/role/internal-elb": "1"}
+        assert one["spec"]["subnetSelectorTerms"] == [{"tags": found | private}]
         assert one["spec"]["role"] == f"eksctl-KarpenterNodeRole-{cluster}"
         assert one["spec"]["metadataOptions"]["httpTokens"] == "required"
         # A version, never the newest.
@@ -156,6 +159,38 @@ def test_a_role_of_aws_belongs_to_an_account_that_there_is():
 
     assert given
     assert given <= accounts
+
+
+def test_what_reads_or_writes_copies_of_logs_has_a_role_for_their_bucket():
+    manifests = built("overlays/prod")
+    options = named(manifests, "ConfigMap", "onchain-agg-airflow")["data"]
+    bucket = options["AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER"].split("/")[2]
+    accounts = {
+        pod.spec["serviceAccountName"]
+        for pod in pods(manifests)
+        # A disk of everybody's for task logs is where they are read and written.
+        if any(
+            one.get("persistentVolumeClaim", {}).get("claimName") == "onchain-agg-logs"
+            for one in pod.spec["volumes"]
+        )
+    }
+    rights = {
+        one["serviceAccountName"]: {
+            action
+            for statement in one["permissionPolicy"]["Statement"]
+            if f"arn:aws:s3:::{bucket}/*" in statement["Resource"]
+            for action in statement["Action"]
+        }
+        for one in _EKSCTL["iam"]["podIdentityAssociations"]
+        if one["namespace"] == "airflow-prod"
+    }
+
+    assert rights.keys() == accounts
+    assert {name for name, given in rights.items() if "s3:PutObject" in given} == {
+        "onchain-agg-triggerer",
+        "onchain-agg-worker",
+    }
+    assert all("s3:GetObject" in given for given in rights.values())
 
 
 def test_what_there_are_two_of_survives_a_node_and_what_is_one_blocks_none():

@@ -23,7 +23,6 @@ from onchain_agg.routing.advice import Model
 from onchain_agg.routing.sizing import Amount
 from onchain_agg.routing.workload_file import PACKAGED as TABLE
 from onchain_agg.routing.workload_file import load_workloads
-from tests.manifests.rendered import ENVIRONMENTS, TIER, built, of_kind, pods
 
 ROOT = Path(__file__).parents[2]
 
@@ -220,7 +219,7 @@ def test_an_environment_costs_its_nodes_its_fewest_workers_and_its_services(tabl
     [
         ("price: {}", "line 1: price: there is no such section. Did you mean 'prices'?"),
         ("machines: 3", "line 1: machines: write a table. It is 3."),
-        ("[1]", "write a table of prices, assumptions, node_groups, machines"),
+        ("[1]", "write a table of prices, assumptions, starts, node_groups, machines"),
         ("machines: {plain: {hour: -1.0}}", "line 1: machines.plain.hour: input should be greater"),
         ("machines: {plain: {hour: .inf}}", "machines.plain.hour: input should be a finite number"),
         ("machines: {plain: {hour: '1'}}", "machines.plain.hour: input should be a valid number"),
@@ -233,6 +232,7 @@ def test_an_environment_costs_its_nodes_its_fewest_workers_and_its_services(tabl
         ("assumptions: {pod_start: 45}", "assumptions.pod_start: write a duration above 0"),
         ("assumptions: {interruptions_a_month: 1.0}", "input should be less than 1"),
         ("assumptions: {hours_a_month: 800}", "input should be less than or equal to 744"),
+        ("starts: {pod: {p50_s: -1.0}}", "starts.pod.p50_s: input should be greater than or equal"),
         ("prices: {as_of: yesterday}", "prices.as_of: input should be a valid date"),
         ("node_groups: {core: huge}", "node_groups.core: No machine is named 'huge'."),
         ("profiles: {one: {queue: x}}", "profiles.one.size: this field is missing."),
@@ -291,77 +291,6 @@ def test_advice_starts_from_the_pod_start_of_the_inputs():
     assert Model(pod_start=timedelta(seconds=9)).pod_start == timedelta(seconds=9)
 
 
-def test_the_inputs_of_the_deployment_are_those_of_the_package():
-    assert (ROOT / "deploy/costs/inputs.yaml").resolve() == PACKAGED
-    assert set(yaml.safe_load(PACKAGED.read_text())["environments"]) == {
-        *("cluster", "prod", "dev", "preview")
-    }
-
-
-def _packaged():
-    return load_inputs(load_workloads(TABLE))
-
-
-@pytest.mark.parametrize("name", ENVIRONMENTS)
-def test_an_environment_keeps_the_core_nodes_that_its_pods_ask_for(name):
-    inputs = _packaged()
-    machine, packing = inputs.machine_of("core"), inputs.assumptions.packing
-    asked = Amount()
-    for pod in pods(built(f"overlays/{name}")):
-        if pod.kind != "Job" and pod.labels.get(TIER) == "core":
-            requests = [one["resources"]["requests"] for one in pod.running]
-            cpu = sum(_thousandths(one["cpu"]) for one in requests)
-            memory = sum(_mebibytes(one["memory"]) for one in requests)
-            asked = asked + Amount(cpu=cpu, memory=memory) * pod.replicas
-
-    assert inputs.environments[name].nodes == {
-        "core": pytest.approx(share_of(machine, asked) / packing, abs=0.05)
-    }
-
-
-@pytest.mark.parametrize("name", ENVIRONMENTS)
-def test_workers_are_kept_where_the_scaler_keeps_them(name):
-    table = load_workloads(TABLE)
-    scaled = of_kind(built(f"overlays/{name}"), "ScaledObject")
-    fewest = [one["spec"]["minReplicaCount"] for one in scaled]
-    keeps = _packaged().environments[name].workers
-
-    assert sorted(fewest) == sorted(
-        queue.autoscale.min if keeps else 0 for queue in table.queues.values()
-    )
-
-
-def test_nodes_that_are_always_there_are_those_of_the_cluster():
-    cluster = yaml.safe_load((ROOT / "deploy/cluster/eksctl.yaml").read_text())
-    groups = {one["name"]: one for one in cluster["managedNodeGroups"]}
-    inputs = _packaged()
-
-    for name in ("core", "system"):
-        assert inputs.machine_of(name).type == groups[name]["instanceTypes"][0]
-    kept = inputs.environments["cluster"]
-    assert kept.nodes == {"system": groups["system"]["desiredCapacity"]}
-    # One in each zone.
-    assert cluster["vpc"]["nat"]["gateway"] == "HighlyAvailable"
-    assert kept.services["nat-gateway"] == 3
-
-
-def test_the_deployments_page_says_what_the_command_says():
-    inputs = _packaged()
-    costs = Costs(load_workloads(TABLE), inputs)
-    page = (ROOT / "deploy/README.md").read_text()
-
-    for name, one in inputs.environments.items():
-        assert f"| {name} | {sum(costs.environment(one).values()):,.0f} |" in page
-
-
-def _thousandths(cpu):
-    return int(cpu[:-1]) if str(cpu).endswith("m") else int(cpu) * 1000
-
-
-def _mebibytes(memory):
-    return int(memory[:-2]) * {"Mi": 1, "Gi": 1024}[memory[-2:]]
-
-
 def test_the_command_prints_the_break_even_that_advice_uses():
     result = CliRunner().invoke(main, ["cost"])
 
@@ -371,6 +300,13 @@ def test_the_command_prints_the_break_even_that_advice_uses():
         "`routing advise` takes 45.0 s as the start of a pod where it saw too few: a task belongs "
         "in a pod from 3.8 min, 5 starts.\n" in result.output
     )
+    starts = yaml.safe_load(PACKAGED.read_text())["starts"]
+    pod, worker = starts["pod"], starts["worker"]
+    assert (
+        f"\nMeasured on {starts['as_of']}, without image and node: a start takes "
+        f"{pod['p50_s']:.1f} s in a pod and {worker['p50_s']:.1f} s on a worker; "
+        f"{pod['tasks_a_minute']:.0f} and {worker['tasks_a_minute']:.0f} light tasks a minute.\n"
+    ) in result.output
     assert "poll-market" in result.output
 
 

@@ -33,7 +33,7 @@ _FOREIGN = {
     "ServiceMonitor",
     "TriggerAuthentication",
 }
-# Exact versions whose digest is not known yet: an image that gets one leaves this list.
+# Until deploy/image/pin-git-sync.sh is given the digest; no image is built before.
 _WITHOUT_DIGEST = {"registry.k8s.io/git-sync/git-sync:v4.7.1"}
 
 
@@ -73,7 +73,7 @@ def test_an_image_is_named_by_its_digest(environment):
     faults = images_are_pinned(built(f"overlays/{environment}"))
 
     named_by_version = {re.search(r"image (\S+)", fault)[1] for fault in faults}
-    assert named_by_version == _WITHOUT_DIGEST
+    assert named_by_version <= _WITHOUT_DIGEST
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)

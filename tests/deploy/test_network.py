@@ -88,6 +88,17 @@ def test_the_load_balancer_alone_reaches_flower():
     assert not allowed(dev, _TASK, component("flower"), 5555, "TCP")
 
 
+def test_what_copies_logs_and_shows_the_copies_gets_its_role_and_no_other_part_of_the_core():
+    agent = address("169.254.170.23")
+    parts = ("api-server", "triggerer", "scheduler", "dag-processor", "execution-api", "redis")
+
+    reach = {name for name in parts if allowed(built(_PROD), component(name), agent, 80, "TCP")}
+    assert reach == {"api-server", "triggerer"}
+    # No copies, no roles.
+    dev = built("overlays/dev")
+    assert not any(allowed(dev, component(name), agent, 80, "TCP") for name in parts)
+
+
 def test_without_the_policy_that_denies_everything_is_open():
     manifests = copy.deepcopy(built(_PROD))
     opened = [one for one in manifests if one["kind"] != "NetworkPolicy"]

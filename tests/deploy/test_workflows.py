@@ -209,3 +209,24 @@ def test_a_preview_starts_by_the_labels_that_its_generator_asks_for():
     assert asked["pullRequest"]["github"]["labels"] == ["preview", "checked"]
     assert "--add-label checked" in workflow
     assert "labels.*.name, 'preview')" in workflow
+
+
+def _owner(path):
+    """Return who must agree to a change of *path*: the last line that fits it decides."""
+    lines = (ROOT / ".github/CODEOWNERS").read_text().splitlines()
+    told = [line.split() for line in lines if line and not line.startswith("#")]
+    found = [people for folder, *people in told if f"/{path}".startswith(folder)]
+    return found[-1] if found else []
+
+
+def test_what_reaches_prod_has_an_owner_and_developers_files_have_none():
+    prod = (
+        *("deploy/base/api-server.yaml", "deploy/components/git-sync/sidecar.yaml"),
+        *("deploy/environment/name.yaml", "deploy/overlays/prod/kustomization.yaml"),
+        *("deploy/argocd/root.yaml", "deploy/cluster/policies.yaml", "deploy/image/Dockerfile"),
+        ".github/workflows/image.yml",
+    )
+
+    assert [path for path in prod if not (ROOT / path).is_file()] == []
+    assert [path for path in prod if _owner(path) != ["@example/platform"]] == []
+    assert _owner("deploy/argocd/developers/ada.yaml") == []

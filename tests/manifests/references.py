@@ -100,7 +100,13 @@ def _of_authentication(one: Manifest) -> Iterator[tuple[str, str]]:
 
 def _of_binding(one: Manifest) -> Iterator[tuple[str, str]]:
     yield (one["roleRef"]["kind"], one["roleRef"]["name"])
-    yield from ((subject["kind"], subject["name"]) for subject in one["subjects"])
+    own = one["metadata"].get("namespace")
+    # Accounts of other namespaces are those of controllers, whose charts make them.
+    yield from (
+        (subject["kind"], subject["name"])
+        for subject in one["subjects"]
+        if subject.get("namespace", own) == own
+    )
 
 
 def _of_ingress(one: Manifest) -> Iterator[tuple[str, str]]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from onchain_agg.routing import generated_files
+from onchain_agg.routing.generated_files import Made
 from onchain_agg.routing.node_pool import karpenter_groups, node_pool
 from onchain_agg.routing.recommended import Setting, recommended_settings
 from onchain_agg.routing.sizing import of_namespace
@@ -38,7 +39,12 @@ def drift(folder: Path, table: Workloads) -> list[str]:
     return generated_files.drift(
         _texts(folder, table),
         (folder / _WORKERS, folder / _NODES),
-        f"onchain-agg routing manifests {folder}",
+        Made(
+            command=f"onchain-agg routing manifests {folder}",
+            source="the table",
+            owner="queue or node group",
+            added="that",
+        ),
     )
 
 

@@ -114,9 +114,11 @@ spec:
     - alias: al2023@v20260903
   # As eksctl calls it.
   role: eksctl-KarpenterNodeRole-onchain-agg
+  # Private ones alone: eksctl gives the cluster's tag to its public subnets too.
   subnetSelectorTerms:
     - tags:
         karpenter.sh/discovery: onchain-agg
+        kubernetes.io/role/internal-elb: "1"
   securityGroupSelectorTerms:
     - tags:
         karpenter.sh/discovery: onchain-agg

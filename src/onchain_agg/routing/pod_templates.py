@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from onchain_agg.errors import ConfigError
+from onchain_agg.routing import generated_files
+from onchain_agg.routing.generated_files import Made
 from onchain_agg.routing.workloads import PodSize, Workloads
 
 
@@ -38,30 +39,22 @@ def write(folder: Path, table: Workloads) -> list[Path]:
     Raises:
         ConfigError: The folder cannot be written.
     """
-    texts = _texts(folder, table)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for path, text in texts.items():
-            path.write_bytes(text.encode())
-    except OSError as error:
-        raise ConfigError(f"{folder} cannot be written: {error}. Name another folder.") from None
-    return list(texts)
+    return generated_files.write(_texts(folder, table))
 
 
 def drift(folder: Path, table: Workloads) -> list[str]:
     """Return a sentence with cure for each file of *folder* that is not what the table says."""
-    texts = _texts(folder, table)
-    faults = {
-        path: f"{path} belongs to no size of pod. Remove it, or add the size to the workloads file."
-        for path in folder.glob("*.yaml")
-        if path not in texts
-    }
-    for path, text in texts.items():
-        if not path.is_file():
-            faults[path] = f"{path} is missing. Run {_command(folder)}."
-        elif path.read_bytes() != text.encode():
-            faults[path] = f"{path} is not what the table of sizes makes. Run {_command(folder)}."
-    return [faults[path] for path in sorted(faults)]
+    return generated_files.drift(
+        _texts(folder, table),
+        [folder],
+        Made(
+            command=_command(folder),
+            source="the table of sizes",
+            owner="size of pod",
+            added="the size",
+        ),
+        pattern="*.yaml",
+    )
 
 
 def template_fault(path: Path) -> str | None:
@@ -69,7 +62,7 @@ def template_fault(path: Path) -> str | None:
     try:
         documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
-        return f"{path} does not exist. Correct the path, or run {_command(path.parent)}."
+        return f"{path} does not exist. Correct the path, or run `{_command(path.parent)}`."
     except (OSError, UnicodeDecodeError) as error:
         return f"{path} cannot be read: {error}. Correct the path or the file."
     # PyYAML lets the ValueError of a date such as 2026-13-01 through.
@@ -88,7 +81,7 @@ def _texts(folder: Path, table: Workloads) -> Mapping[Path, str]:
 
 
 def _command(folder: Path) -> str:
-    return f"`onchain-agg routing templates {folder}`"
+    return f"onchain-agg routing templates {folder}"
 
 
 def _pod_fault(document: Any) -> str | None:
