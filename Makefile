@@ -24,10 +24,11 @@ LAYERS := $(wildcard tests/architecture tests/unit tests/deploy tests/metrics te
                      tests/integration tests/nodes tests/airflow)
 
 .PHONY: help run up down status test test-unit test-data test-airflow test-deploy lint types check \
-        format constraints initial-revision sample bench bench-routing reference docs test-needs
+        format constraints initial-revision sample bench bench-routing reference docs test-needs \
+        e2e e2e-needs drill
 
 help:  ## Show what there is to do
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(READY)  ## Load an input through the DAGs: BLOCKS=, BTC_RPC=, EVM_RPC= CHAIN=; none: the sample
 	@$(BIN)/python -m onchain_agg.local run $(INPUT)
@@ -55,6 +56,12 @@ test-airflow: $(READY) test-needs  ## Tests that start Airflow
 
 test-deploy: $(READY)  ## Tests of what is deployed
 	@$(BIN)/pytest tests/deploy $(ARGS)
+
+e2e: e2e-needs  ## The deployment on a real Kubernetes API server, or on the cluster of KUBECONFIG
+	@$(BIN)/pytest tests/e2e $(ARGS)
+
+drill: e2e-needs  ## Interrupt tasks in pods and on workers as spot nodes do, and count what is lost
+	@$(BIN)/python -m tests.e2e.drill $(ARGS)
 
 lint: $(READY)  ## ruff, its format, spelling, shell
 	@$(BIN)/ruff check $(CHECKED) && $(BIN)/ruff format --check $(CHECKED)
@@ -99,6 +106,9 @@ docs:  ## List the documents
 
 test-needs: $(READY)
 	@scripts/test_needs.sh '$(NODE_DIR)'
+
+e2e-needs: $(READY)  ## Install etcd and build kube-apiserver; the first time takes five minutes
+	@scripts/e2e_needs.sh
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and "Python 3.11 or later \

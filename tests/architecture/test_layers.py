@@ -180,6 +180,8 @@ def test_a_dag_file_is_under_ten_lines(path):
 def test_make_runs_every_folder_of_tests():
     text = (ROOT / "Makefile").read_text()
     layers = text[text.index("LAYERS :=") : text.index(".PHONY")].split(")")[0]
+    # It needs a control plane that takes minutes to build, so it has a target of its own.
+    layers += text[text.index("\ne2e:") :].split("\n\n")[0]
     folders = {
         path.relative_to(ROOT / "tests").parts[0] for path in ROOT.glob("tests/**/test_*.py")
     }
