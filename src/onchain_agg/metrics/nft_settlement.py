@@ -29,6 +29,7 @@ from onchain_agg.chains import EvmChain, chain_named
 from onchain_agg.metrics.dataset import Window
 from onchain_agg.metrics.rendering import NATIVE, hash_text
 from onchain_agg.sources.nft_aggregators import AGGREGATORS
+from onchain_agg.sources.nft_markets.definition import ACCEPTED_BID
 from onchain_agg.warehouse.tables.chain import (
     BLOCK,
     EVM_TRANSACTION,
@@ -51,8 +52,6 @@ READS = (
     NFT_TRADE,
     TOKEN_TRANSFER,
 )
-# What the decoder says of a sale whose price is in an earlier bid.
-ACCEPTED_BID = "accepted bid"
 _UNKNOWN_CURRENCY = "unknown currency"
 _ZERO = bytes(20)
 # Blur's pool: deposits of the native coin that pay for its offers.
@@ -133,7 +132,6 @@ def _sold(window: Window) -> CTE:
     bid = _accepted_bid(window, logged)
     one = logged.c
     accepted = case((bid.c.withdrawn.is_(False), bid.c.price))
-    currency = case((accepted.is_not(None), literal(_ZERO, LargeBinary)), else_=one.currency)
     known = _aggregators()
     taking, called = known.alias("taking"), known.alias("called")
     taker = case((one.side == "offer", one.seller), else_=one.buyer)
@@ -149,8 +147,8 @@ def _sold(window: Window) -> CTE:
             func.coalesce(base.c.wraps, one.collection).label("collection"),
             _instead(and_(acts_for, one.side == "offer"), one.tx_sender, one.seller, "seller"),
             _instead(and_(acts_for, one.side != "offer"), one.tx_sender, one.buyer, "buyer"),
-            currency.label("currency"),
-            _paid_in(window, currency).label("paid_in"),
+            one.currency,
+            _paid_in(window, one.currency).label("paid_in"),
             func.coalesce(one.price, accepted, type_=UINT256).label("price"),
             case((accepted.is_(None), one.unpriced)).label("unpriced"),
         )

@@ -43,12 +43,15 @@ def fees_paid(logs: Sequence[Log], sale: Sale, after: int) -> tuple[int, int | N
     royalty, received = 0, None
     for i in range(sale.log - 1, after, -1):
         log = logs[i]
-        if log.transaction_hash != transaction:
+        if log.transaction_hash != transaction or (royalty and received is not None):
             break
-        size = len(log.topics)
-        if size == 3 and received is None and _is_payment(log, sale, payers):
-            received = number(log.data)
-        elif size == 4 and royalty == 0 and _is_royalty(log, own, sale):
+        topics = log.topics
+        signature = topics[0] if topics else ""
+        if signature == TRANSFER:
+            # Of a coin; that of a token has four topics.
+            if len(topics) == 3 and received is None and _is_payment(log, sale, payers):
+                received = number(log.data)
+        elif signature == ROYALTY_PAYMENT and royalty == 0 and _is_royalty(log, own, sale):
             royalty = number(log.data[66:])
     if received is None or royalty + received > sale.price:
         return min(royalty, sale.price), None
@@ -56,12 +59,11 @@ def fees_paid(logs: Sequence[Log], sale: Sale, after: int) -> tuple[int, int | N
 
 
 def _is_payment(log: Log, sale: Sale, payers: set[str]) -> bool:
-    topics = log.topics
+    _, payer, payee = log.topics
     return (
-        topics[0] == TRANSFER
-        and len(log.data) == 66
-        and topics[2][2:].lower() == sale.seller
-        and topics[1][2:].lower() in payers
+        len(log.data) == 66
+        and payee[2:].lower() == sale.seller
+        and payer[2:].lower() in payers
         and _word(log.address) == sale.currency
     )
 
@@ -69,7 +71,7 @@ def _is_payment(log: Log, sale: Sale, payers: set[str]) -> bool:
 def _is_royalty(log: Log, own: Log, sale: Sale) -> bool:
     topics = log.topics
     return (
-        topics[0] == ROYALTY_PAYMENT
+        len(topics) == 4
         and log.address == own.address
         and len(log.data) == 130
         and topics[1][2:].lower() == sale.collection

@@ -18,6 +18,7 @@ BOTH_SIDES = "coins on both sides"
 SEVERAL = "several currencies"
 NOTHING = "nothing was paid"
 TOO_MUCH = "the price exceeds 256 bits"
+FEES_ABOVE = "fees above the price"
 
 
 def _addresses(*texts: str) -> Bytes2D:
@@ -67,6 +68,7 @@ def terms_of(orders: Orders, sides: Sides) -> Terms:
     is_other = ~same_bytes(token, currency[:, None])
     price, exceeds = _sum(amount, price_of)
     to_offerer = asked & _is_to(orders.asked, orders.offerer[:, None]).any(axis=2)
+    fee, royalty, knows_royalty = _beside(orders, sides, asked, price)
     reasons = {
         SWAP: sides.swaps,
         PARTLY: sides.partly,
@@ -74,10 +76,11 @@ def terms_of(orders: Orders, sides: Sides) -> Terms:
         SEVERAL: (coins & is_other).any(axis=1),
         NOTHING: ~price_of.any(axis=1),
         TOO_MUCH: exceeds,
+        # A listing's are in its price; who accepts an offer may have to pay more than it brings.
+        FEES_ABOVE: _exceed([fee, royalty], price, where=is_offer),
     }
     which = np.select(list(reasons.values()), list(range(len(reasons))), -1)
     names = [*reasons, None]
-    fee, royalty, knows_royalty = _beside(orders, sides, asked, price)
     is_priced = which == -1
     return Terms(
         currency=currency,
@@ -118,6 +121,15 @@ def _sum(amount: npt.NDArray[np.uint8], chosen: Flags) -> tuple[Bytes2D, Flags]:
     zero = np.zeros((len(amount), 32), np.uint8)
     kept = np.where(chosen[:, :, None], amount, np.uint8(0))
     return uint256.total([zero, *np.moveaxis(kept, 1, 0)])
+
+
+def _exceed(parts: Sequence[Bytes2D], wholes: Bytes2D, *, where: Flags) -> Flags:
+    """Return which rows, of those *where* names, have parts that are together above the whole."""
+    above = np.zeros(len(wholes), np.bool_)
+    if where.any():
+        together, overflows = uint256.total([part[where] for part in parts])
+        above[where] = overflows | ~_at_most(together, wholes[where])
+    return above
 
 
 def _at_most(values: Bytes2D, limits: Bytes2D) -> Flags:

@@ -23,7 +23,10 @@ applied. A token of a wrapping collection counts as one of the collection that i
   mint's transaction is not known. ``burns`` are transfers to the zero address. Quantities count.
 * ``holders`` and ``supply`` are those of `nft_holder_distribution_daily`, which is computed when
   the day is over: NULL until then, and of collections that are not tracked.
-  ``continuity_gaps`` counts the day's rows of `nft_ownership_gap`; NULL where not tracked.
+* ``continuity_gaps`` above zero marks the day: so many of its transfers are in `nft_ownership_gap`.
+  An ERC-1155 token has no owner to compare: there it counts the tokens of which an address sent
+  more than it had, up to the day (``gap_tokens``), NULL until the day is over. NULL of collections
+  that are not tracked.
 
 Known gaps: trades of markets that no decoder reads; private payments. Listings are no input.
 Edge cases: without a trade, counts are 0 and everything else is NULL. A day of wash trades alone
@@ -61,6 +64,7 @@ from onchain_agg.warehouse.types import BIG, DAY, NAME
 
 # How far back readers' view looks for a floor, days.
 _FFILL = 365
+_MANY = 1155
 
 TABLE = Table(
     "nft_collection_daily_v1",
@@ -77,7 +81,7 @@ TABLE = Table(
     Column("burns", BIG, nullable=False, comment="Tokens, by quantity."),
     Column("holders", BigInteger, comment="Addresses that hold a token at the day's end."),
     Column("supply", BIG, comment="Tokens at the day's end, by quantity."),
-    Column("continuity_gaps", BigInteger, comment="Of the day; NULL: not tracked."),
+    Column("continuity_gaps", BigInteger, comment="Transfers or tokens that do not fit; or NULL."),
 )
 
 
@@ -141,24 +145,7 @@ def _minted(window: Window) -> Subquery:
 
 def _tracked(window: Window) -> Subquery:
     """Return the complete tracked collections, with what is known of them alone."""
-    asset, held = nft_owners.complete_collections(window).c, HOLDERS.c
-    own_or_base = func.coalesce(asset.wraps, asset.address, type_=LargeBinary)
-    # A wrapping collection's gaps are its base's.
-    gaps = (
-        select(own_or_base.label("address"), func.count(GAP.c.log_index).label("continuity_gaps"))
-        .outerjoin_from(
-            asset.address.table,
-            GAP,
-            and_(
-                GAP.c.chain == window.scope,
-                GAP.c.day == window.day,
-                GAP.c.collection == address_text(window, asset.address),
-            ),
-        )
-        .group_by(own_or_base)
-        .subquery("gaps")
-        .c
-    )
+    gaps, held = _gaps(window).c, HOLDERS.c
     collection = address_text(window, gaps.address)
     of_day = and_(
         held.chain == window.scope,
@@ -166,10 +153,40 @@ def _tracked(window: Window) -> Subquery:
         held.collection == collection,
         held.variant == "all",
     )
+    does_not_fit = case((gaps.standard == _MANY, held.gap_tokens), else_=gaps.transfers)
     return (
-        select(collection.label("collection"), held.holders, held.supply, gaps.continuity_gaps)
+        select(
+            collection.label("collection"),
+            held.holders,
+            held.supply,
+            does_not_fit.label("continuity_gaps"),
+        )
         .outerjoin_from(gaps.address.table, HOLDERS, of_day)
         .subquery("tracked")
+    )
+
+
+def _gaps(window: Window) -> Subquery:
+    """Return how many of the day's transfers do not fit, of each complete tracked collection.
+
+    A wrapping collection's are its base's.
+    """
+    asset = nft_owners.complete_collections(window).c
+    own_or_base = func.coalesce(asset.wraps, asset.address, type_=LargeBinary)
+    of_day = and_(
+        GAP.c.chain == window.scope,
+        GAP.c.day == window.day,
+        GAP.c.collection == address_text(window, asset.address),
+    )
+    return (
+        select(
+            own_or_base.label("address"),
+            asset.standard,
+            func.count(GAP.c.log_index).label("transfers"),
+        )
+        .outerjoin_from(asset.address.table, GAP, of_day)
+        .group_by(own_or_base, asset.standard)
+        .subquery("gaps")
     )
 
 

@@ -7,8 +7,9 @@ Rows come from the markets' logs (`chain.nft_trade`) and are completed here:
 * ``aggregator`` is known by its contract: the transaction went to it, or it is the logged taker.
   Where the logged taker (the buyer of a listing, the seller into an offer) is such a contract, the
   transaction's sender takes its place.
-* An accepted bid for a CryptoPunk is logged without its price: ``price`` is that of the buyer's
-  last bid for the token before it, by height and log index, if that was not withdrawn.
+* An accepted bid for a CryptoPunk and the end of an X2Y2 auction are logged without their price:
+  ``price`` is that of the buyer's last bid for the token before it on the same market, by height
+  and log index, if that was not withdrawn.
 * ``price`` is what the item cost, fees and royalties included, in ``currency``; a bundle's price is
   split equally. ``price_native`` is the same where the currency is the chain's own coin, wrapped or
   not. ``usd_value`` = price / 10^decimals times the price of the currency's last traded minute at
@@ -52,6 +53,7 @@ from onchain_agg.metrics.candles import begin_of
 from onchain_agg.metrics.dataset import SERVING, DataSet, Window
 from onchain_agg.metrics.inputs import days_of_less_past
 from onchain_agg.metrics.rendering import address_text, hash_text
+from onchain_agg.sources.nft_markets.definition import ACCEPTED_BID
 from onchain_agg.warehouse.types import BIG, DAY, NAME, TIME, UINT256
 
 TABLE = Table(
@@ -145,7 +147,7 @@ def elsewhere(window: Window) -> Select[Any]:
     waits = exists().where(
         TABLE.c.chain == window.scope,
         TABLE.c.day == days.c.day,
-        TABLE.c.unpriced == nft_settlement.ACCEPTED_BID,
+        TABLE.c.unpriced == ACCEPTED_BID,
     )
     return select(days.c.day).where(waits)
 

@@ -32,6 +32,7 @@ from onchain_agg.sources.evm_columns import Bytes2D, Int64s, from_hex
 from onchain_agg.sources.evm_json import Log
 from onchain_agg.sources.evm_logs import TRANSFER
 from onchain_agg.sources.nft_markets.definition import (
+    ACCEPTED_BID,
     Bid,
     Decoded,
     Flags,
@@ -54,7 +55,6 @@ TRANSFERRED = "0x05af636b70da6819000c49f85b21fa82081c632069bb626f30932034099107d
 ASSIGNED = "0x8a0e37b73a0d9c82e205d4d1a3ff3d0b57ce5f4d7bccf6bac03336dc101cb7ba"
 
 CONTRACT = "0xb47e3cd837ddf8e4c57f05d70ab865de6e193bbb"
-ACCEPTED_BID = "accepted bid"
 
 _NAME = "cryptopunks"
 _COLLECTION = bytes.fromhex(CONTRACT[2:])

@@ -63,9 +63,11 @@ def _decode(logs: Sequence[Log], chosen: Sequence[int]) -> Decoded:
     before = dict(zip(chosen, (-1, *chosen), strict=False))
     trades: list[Trades] = []
     malformed: list[Malformed] = []
+    of_topic: dict[str, list[int]] = {topic: [] for topic in _SHAPES}
+    for i in chosen:
+        of_topic[logs[i].topics[0]].append(i)
     for topic, (topics, least) in _SHAPES.items():
-        members = [i for i in chosen if logs[i].topics[0] == topic]
-        groups, odd = event_words(logs, members, "looksrare", topics=topics, at_least=least)
+        groups, odd = event_words(logs, of_topic[topic], "looksrare", topics=topics, at_least=least)
         malformed += odd
         # Who bids takes a listing.
         side: Side = "listing" if topic in (TAKER_BID_1, TAKER_BID_2) else "offer"
@@ -113,7 +115,7 @@ def _first(
 
 
 def _sales(at: Int64s, words: Words3D, seller: Bytes2D, buyer: Bytes2D) -> list[Sale]:
-    texts = words.reshape(len(at), -1).tobytes().hex()
+    texts = words.tobytes().hex()
     width = 64 * _WORDS_1
     sellers, buyers = seller.tobytes().hex(), buyer.tobytes().hex()
     clean = 24 * "0"

@@ -9,10 +9,10 @@ fee. What others beside the seller get is the royalty if the order is OpenSea's 
 wallet or names one of its zones) and it is at most a tenth of the price, OpenSea's limit; else the
 royalty is unknown, unless nobody else was paid.
 
-Unpriced: NFTs for NFTs, coins in several currencies or on both sides, and gifts. Of matched orders
-one tells the trade, see `seaport_sides`; one ERC-1155 item that several sellers or buyers share
-there is told with the first of them. Where 1.1's orders are matched without a counterpart that
-could be read, there is no trade.
+Unpriced: NFTs for NFTs, coins in several currencies or on both sides, gifts, and offers whose fees
+are above what they pay. Of matched orders one tells the trade, see `seaport_sides`; one ERC-1155
+item that several sellers or buyers share there is told with the first of them. Where 1.1's orders
+are matched without a counterpart that could be read, there is no trade.
 """
 
 from collections.abc import Sequence

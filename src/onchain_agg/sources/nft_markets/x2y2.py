@@ -7,8 +7,11 @@ offer for a whole collection names the token that it got. Fees are parts in a mi
 each rounded down; what does not go to X2Y2's own two recipients is the collection's royalty, as no
 other fee was ever signed.
 
-An auction's end (operation 5) names neither winner nor price, so it is kept as malformed. Bids,
-refunds and cancelled orders are no trades.
+An auction's end (operation 5) names neither winner nor price. The winner is whom the delegate, who
+holds the token until then, sends it to before the log. The price is the winner's last bid for the
+token (operation 4), in an earlier transaction: the trade is unpriced here, and bids for single
+tokens are kept for whoever looks it up. What an auction's fees come to is not known. Refunds and
+cancelled orders are no trades.
 """
 
 from collections.abc import Sequence
@@ -25,8 +28,18 @@ from onchain_agg.sources.event_words import (
 )
 from onchain_agg.sources.evm_columns import Bytes2D, Int64s, from_hex
 from onchain_agg.sources.evm_json import Log
+from onchain_agg.sources.evm_logs import TRANSFER_TOPICS
 from onchain_agg.sources.malformed import Malformed
-from onchain_agg.sources.nft_markets.definition import Decoded, Flags, NftMarket, Trades
+from onchain_agg.sources.nft_markets.definition import (
+    ACCEPTED_BID,
+    Bid,
+    Decoded,
+    Flags,
+    NftMarket,
+    Side,
+    Trades,
+)
+from onchain_agg.sources.nft_transfers import other_parties, steps_beside
 from onchain_agg.sources.uint256 import divided, shares, small, times, total
 
 # EvInventory(bytes32 indexed itemHash, address maker, address taker, uint256 orderSalt,
@@ -40,7 +53,10 @@ INVENTORY = "0x3cbb63f144840e5b1b0a38a7c19211d2e89de4d7c5faf8b2d3c1776c302d1d33"
 _NAME = "x2y2"
 _HEAD, _ITEM, _DETAIL = 11, 2, 11  # words of each part before what it points to
 _MAKER, _TAKER, _KIND, _CURRENCY = 0, 1, 5, 7
-_LISTING, _OFFER, _AUCTION, _OPERATIONS = 1, 2, 5, 8  # operations: 0 to 7; others are no trades
+_DELEGATE = 5  # word of the settlement
+# Operations that tell of a sale. 0, 3, 6 and 7 are known and do not.
+_LISTING, _OFFER, _BID, _AUCTION = 1, 2, 4, 5
+_OPERATIONS = 8
 _WHOLE = 1_000_000  # parts of a price that a fee is counted in
 _OWN_RECIPIENTS = (
     "0xd823c605807cc5e6bd6fc0d7e4eea50d3e2d66cd",  # the fee management contract
@@ -48,13 +64,15 @@ _OWN_RECIPIENTS = (
 )
 # Words of one token in an item by kind of delegate: contract, token id and, for ERC-1155, amount.
 _TOKEN_WORDS = np.array([0, 2, 3], np.int64)
+_BUNDLE_AUCTION = "auction of a bundle"
 
 
 @dataclass(frozen=True)
 class _Sales:
-    """Settlements whose parts lie where they should; places are words in the data."""
+    """Settlements and bids whose parts lie where they should; places are words in the data."""
 
     events: EventWords
+    operation: Int64s
     kind: Int64s
     tokens: Int64s  # place of the first token
     count: Int64s
@@ -65,23 +83,29 @@ class _Sales:
     def where(self, flags: Flags) -> "_Sales":
         if flags.all():
             return self
-        columns = (self.kind, self.tokens, self.count, self.detail, self.fees, self.fee_count)
-        return _Sales(self.events.where(flags), *(column[flags] for column in columns))
+        columns = (self.operation, self.kind, self.tokens, self.count, self.detail, self.fees)
+        chosen = (column[flags] for column in (*columns, self.fee_count))
+        return _Sales(self.events.where(flags), *chosen)
 
 
 def decode(logs: Sequence[Log], chosen: Sequence[int]) -> Decoded:
-    """Return the sales that the *chosen* logs tell.
+    """Return the sales, and the bids for single tokens, that the *chosen* logs tell.
 
     Raises:
         SourceError: A log's data is not hex.
     """
     groups, malformed = event_words(logs, chosen, _NAME, topics=2, at_least=_HEAD)
-    trades = []
+    trades: list[Trades] = []
+    bids: list[Bid] = []
     for group in groups:
-        sales = _sales(group, malformed)
+        settled = _sales(group, malformed)
+        is_bid = settled.operation == _BID
+        if is_bid.any():
+            bids += _bids(settled.where(is_bid), malformed)
+        sales = settled.where(~is_bid)
         if len(sales.kind):
-            trades.append(_trades(sales, malformed))
-    return Decoded(trades=trades, malformed=malformed)
+            trades.append(_trades(logs, sales, malformed))
+    return Decoded(trades=trades, malformed=malformed, bids=sorted(bids, key=lambda bid: bid.log))
 
 
 def _word(events: EventWords, place: Int64s) -> tuple[Bytes2D, Flags]:
@@ -110,22 +134,19 @@ def _pointed(events: EventWords, base: Int64s, word: int) -> Int64s:
 
 
 def _sales(events: EventWords, malformed: list[Malformed]) -> _Sales:
-    """Return the settled listings and offers of *events*; what is wrong goes to *malformed*."""
+    """Return what *events* tell of sales and bids; what is wrong goes to *malformed*."""
     start = np.zeros(len(events.log), np.int64)
     detail = _pointed(events, start, 10)
     operation = np.where(detail < 0, -1, _number(events, detail))
-    is_auction = operation == _AUCTION
-    reason = f"{_NAME}: an auction's end names neither winner nor price"
-    malformed += refused(events.log, ~is_auction, reason)
     is_known = (operation >= 0) & (operation < _OPERATIONS)
     malformed += refused(events.log, is_known, f"{_NAME}: the settlement has no known operation")
-    is_sale = (operation == _LISTING) | (operation == _OFFER)
-    sales, laid_out = _laid_out(events.where(is_sale), detail[is_sale])
+    is_sale = np.isin(operation, (_LISTING, _OFFER, _BID, _AUCTION))
+    sales, laid_out = _laid_out(events.where(is_sale), operation[is_sale], detail[is_sale])
     malformed += refused(sales.events.log, laid_out, f"{_NAME}: tokens or fees lie outside")
     return sales.where(laid_out)
 
 
-def _laid_out(events: EventWords, detail: Int64s) -> tuple[_Sales, Flags]:
+def _laid_out(events: EventWords, operation: Int64s, detail: Int64s) -> tuple[_Sales, Flags]:
     """Return where the parts of each sale lie, and which sales have all of them inside the data."""
     size = events.words.shape[1]
     start = np.zeros(len(events.log), np.int64)
@@ -140,19 +161,69 @@ def _laid_out(events: EventWords, detail: Int64s) -> tuple[_Sales, Flags]:
     fees = _pointed(events, detail, 10)
     fee_count = np.where(fees < 0, -1, _number(events, fees))
     whole &= (detail + _DETAIL <= size) & (fee_count >= 0) & (fees + 1 + 2 * fee_count <= size)
-    return _Sales(events, kind, tokens, count, detail, fees + 1, fee_count), whole
+    places = (operation, kind, tokens, count, detail, fees + 1, fee_count)
+    return _Sales(events, *places), whole
 
 
-def _trades(sales: _Sales, malformed: list[Malformed]) -> Trades:
+def _parties(sales: _Sales) -> tuple[Bytes2D, Flags]:
+    """Return makers, takers and currencies of *sales*, and which have only addresses."""
+    parties, clean = addresses(sales.events.words[:, [_MAKER, _TAKER, _CURRENCY]])
+    return parties, clean.all(axis=1) & _token_words(sales, 0)[1]
+
+
+def _bids(sales: _Sales, malformed: list[Malformed]) -> list[Bid]:
+    """Return the bids for one token each; a bundle's are of no token alone."""
+    are_addresses = _parties(sales)[1]
+    malformed += refused(sales.events.log, are_addresses, f"{_NAME}: no address")
+    bids = sales.where(are_addresses & (sales.count == 1))
+    bidders = _parties(bids)[0][:, 1]
+    (collections, _), (ids, _) = (_token_words(bids, k) for k in range(2))
+    prices, _ = _word(bids.events, bids.detail + 3)
+    return [
+        Bid(
+            log=log,
+            collection=collections[k, 12:].tobytes(),
+            token_id=int.from_bytes(ids[k].tobytes()),
+            bidder=bidders[k].tobytes(),
+            price=int.from_bytes(prices[k].tobytes()),
+            withdrawn=False,
+        )
+        for k, log in enumerate(bids.events.log.tolist())
+    ]
+
+
+def _trades(logs: Sequence[Log], sales: _Sales, malformed: list[Malformed]) -> Trades:
     price, _ = _word(sales.events, sales.detail + 3)
     platform, royalty, fits = _fees(sales, price)
-    parties, clean = addresses(sales.events.words[:, [_MAKER, _TAKER, _CURRENCY]])
+    parties, are_addresses = _parties(sales)
     malformed += refused(sales.events.log, fits, f"{_NAME}: a fee of more than the price")
-    are_addresses = _token_words(sales, 0)[1] & clean.all(axis=1)
     malformed += refused(sales.events.log, are_addresses | ~fits, f"{_NAME}: no address")
     keep: Flags = fits & are_addresses
-    sales, parties = sales.where(keep), parties[keep]
-    return _rows(sales, parties, (price[keep], platform[keep], royalty[keep]))
+    sold, won_by = sales.where(keep), parties[keep]
+    won_by[:, 1], is_told = _takers(logs, sold, won_by[:, 1])
+    malformed += refused(sold.events.log, is_told, f"{_NAME}: no transfer tells who won an auction")
+    amounts = (price[keep][is_told], platform[keep][is_told], royalty[keep][is_told])
+    return _rows(sold.where(is_told), won_by[is_told], amounts)
+
+
+def _takers(logs: Sequence[Log], sales: _Sales, logged: Bytes2D) -> tuple[Bytes2D, Flags]:
+    """Return the *logged* takers, but of auctions who won them, and which of all are told."""
+    takers, is_told = logged.copy(), np.ones(len(logged), np.bool_)
+    is_auction = sales.operation == _AUCTION
+    if not is_auction.any():
+        return takers, is_told
+    ended = sales.where(is_auction)
+    log = ended.events.log
+    # All tokens of a bundle go one way, so the first one tells.
+    first = np.cumsum(ended.count) - ended.count
+    token = (_token_words(ended, 0)[0][first, 12:], _token_words(ended, 1)[0][first])
+    delegate = _word(ended.events, ended.detail + _DELEGATE)[0][:, 12:]
+    steps = steps_beside(logs, log.tolist())
+    sends = np.ones(len(log), np.bool_)
+    takers[is_auction], is_told[is_auction] = other_parties(
+        steps, logs, log, token, (delegate, sends)
+    )
+    return takers, is_told
 
 
 def _token_words(sales: _Sales, word: int) -> tuple[Bytes2D, Flags]:
@@ -193,7 +264,10 @@ def _rows(sales: _Sales, parties: Bytes2D, amounts: tuple[Bytes2D, Bytes2D, Byte
     count = sales.count
     row = np.repeat(np.arange(len(count)), count)
     is_721 = (sales.kind == 1)[row]
-    is_listing = (_number(sales.events, sales.detail) == _LISTING)[row]
+    operation = sales.operation[row]
+    is_offer, is_auction = operation == _OFFER, operation == _AUCTION
+    auctioned: list[str | None] = [ACCEPTED_BID if one == 1 else _BUNDLE_AUCTION for one in count]
+    sides: list[Side] = ["listing" if one == _LISTING else "offer" for one in operation]
     maker, taker, currency = (parties[row, k] for k in range(3))
     price, platform, royalty = (shares(amount, count) for amount in amounts)
     known = np.ones(len(row), np.bool_)
@@ -202,21 +276,21 @@ def _rows(sales: _Sales, parties: Bytes2D, amounts: tuple[Bytes2D, Bytes2D, Byte
         log=sales.events.log[row],
         item=price[1],
         bundle_size=count[row],
-        side=["listing" if listing else "offer" for listing in is_listing],
+        side=sides,
         standard=np.where(is_721, 721, 1155),
         collection=_token_words(sales, 0)[0][:, 12:],
         token_id=_token_words(sales, 1)[0],
         quantity=np.where(is_721[:, None], one, _token_words(sales, 2)[0]),
-        seller=np.where(is_listing[:, None], maker, taker),
-        buyer=np.where(is_listing[:, None], taker, maker),
+        seller=np.where(is_offer[:, None], taker, maker),
+        buyer=np.where(is_offer[:, None], maker, taker),
         currency=currency,
         price=price[0],
         platform_fee=platform[0],
         royalty=royalty[0],
-        unpriced=[None] * len(row),
+        unpriced=[auctioned[k] if ends else None for k, ends in zip(row, is_auction, strict=True)],
         knows_currency=known,
-        knows_fee=known,
-        knows_royalty=known,
+        knows_fee=~is_auction,
+        knows_royalty=~is_auction,
     )
 
 
@@ -224,5 +298,6 @@ MARKET = NftMarket(
     name=_NAME,
     contracts={"0x74312363e45dcaba76c59ec49a7aa8a65a67eed3": "1"},
     topics=(INVENTORY,),
+    context=TRANSFER_TOPICS,
     decode=decode,
 )

@@ -353,6 +353,14 @@ def test_a_malformed_trade_is_kept_apart(sale, reason):
     assert reasons(*logs) == [(1, f"looksrare: {reason}")]
 
 
+@pytest.mark.parametrize(("sale", "reason"), _MALFORMED.values(), ids=_MALFORMED)
+def test_a_malformed_trade_that_is_alone_is_kept_too(sale, reason):
+    made = tables(*_of([sale]))
+
+    assert [row["reason"] for row in made["malformed_log"]] == [f"looksrare: {reason}"]
+    assert made["nft_trade"] == []
+
+
 @given(
     st.sampled_from([_FIRST, _SECOND]),
     st.lists(

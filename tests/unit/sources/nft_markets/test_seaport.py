@@ -173,6 +173,24 @@ def test_an_offer_that_gets_coins_back_or_pays_in_another_has_no_price():
     ]
 
 
+@pytest.mark.parametrize(
+    ("fees", "price", "reason"),
+    [
+        ([weth(9, FEES)], 9, None),
+        ([weth(10, FEES)], None, "fees above the price"),
+        ([weth(5, FEES), weth(5, DAVE)], None, "fees above the price"),
+        ([weth(MOST, FEES), weth(1, DAVE)], None, "fees above the price"),
+    ],
+)
+def test_an_offer_whose_fees_are_above_what_it_pays_has_no_price(fees, price, reason):
+    offer = fulfilled(ALICE, BOB, [(ERC20, WETH, 0, 9)], [(*APE, ALICE), *fees])
+
+    (row,) = sold(offer)
+
+    told = (row["currency"], row["price"], row["platform_fee"], row["unpriced"])
+    assert told == (WETH, price, price, reason)
+
+
 def test_a_gift_has_no_price():
     assert sold(fulfilled(ALICE, BOB, [APE], [])) == [unpriced("nothing was paid")]
 

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from onchain_agg.sources.nft_markets.x2y2 import INVENTORY
 from tests.fakes import x2y2_events
 from tests.fakes.nft_events import topic_of
+from tests.fakes.x2y2_events import DELEGATE
 from tests.fakes.x2y2_events import EXCHANGE as CONTRACT
 from tests.fakes.x2y2_events import FEE_MANAGEMENT as OWN
 from tests.unit.sources.nft_markets.made_logs import (
@@ -20,6 +21,8 @@ from tests.unit.sources.nft_markets.made_logs import (
     MOST,
     NATIVE,
     WETH,
+    erc721,
+    erc1155,
     log,
     logged,
     reasons,
@@ -137,12 +140,69 @@ def test_each_fee_is_its_parts_of_the_price_rounded_down(price, fees):
     assert paid == (price, own, other)
 
 
-@pytest.mark.parametrize("operation", [0, 3, 4, 6, 7])
-def test_bids_refunds_and_cancelled_orders_are_no_trades(operation):
+@pytest.mark.parametrize("operation", [0, 3, 6, 7])
+def test_refunds_and_cancelled_orders_are_no_trades_and_no_bids(operation):
     event = inventory([(APES, 1)], 5, operation=operation)
 
-    assert trades(event) == []
-    assert reasons(event) == []
+    assert {name: rows for name, rows in tables(event).items() if rows} == {}
+
+
+def test_an_auction_goes_to_whom_the_delegate_sends_the_token_for_a_bid_told_before():
+    moved = [erc721(APES, CAROL, DELEGATE, 7), erc721(APES, DELEGATE, CAROL, 7)]
+    ended = inventory([(APES, 7)], 0, operation=5, currency=WETH, fees=[(5_000, OWN)])
+
+    (trade,) = trades(*moved, ended)
+
+    assert trade == {
+        "log_index": 2,
+        "item_index": 0,
+        "market": "x2y2",
+        "version": "1",
+        "contract": CONTRACT,
+        "side": "offer",
+        "standard": 721,
+        "collection": APES,
+        "token_id": 7,
+        "quantity": 1,
+        "bundle_size": 1,
+        "seller": ALICE,
+        "buyer": CAROL,
+        "currency": WETH,
+        "price": None,
+        "platform_fee": None,
+        "royalty": None,
+        "unpriced": "accepted bid",
+    }
+
+
+def test_an_auctioned_bundle_has_no_price_that_a_bid_could_tell():
+    moved = [erc1155(APES, DELEGATE, CAROL, token_id, 2) for token_id in (1, 2)]
+    ended = inventory([(APES, 1, 2), (APES, 2, 2)], 0, operation=5, kind=2)
+    sale = inventory([(APES, 3, 1)], 10, kind=2)
+
+    asked = ("token_id", "quantity", "bundle_size", "buyer", "price", "platform_fee", "unpriced")
+    assert [tuple(trade[name] for name in asked) for trade in trades(*moved, ended, sale)] == [
+        (1, 2, 2, CAROL, None, None, "auction of a bundle"),
+        (2, 2, 2, CAROL, None, None, "auction of a bundle"),
+        (3, 1, 1, BOB, 10, 0, None),
+    ]
+
+
+def test_bids_are_kept_for_single_tokens_in_the_order_of_their_logs():
+    made = tables(
+        inventory([(APES, MOST)], 5, operation=4),
+        inventory([(APES, 2, 3)], 6, operation=4, kind=2, fees=[(5_000, OWN)]),
+        inventory([(APES, 1), (APES, 2)], 7, operation=4),
+        inventory([(WETH, 3)], MOST, operation=4),
+    )
+
+    asked = ("log_index", "market", "collection", "token_id", "bidder", "price", "withdrawn")
+    assert [tuple(bid[name] for name in asked) for bid in made["nft_bid"]] == [
+        (0, "x2y2", APES, MOST, BOB, 5, False),
+        (1, "x2y2", APES, 2, BOB, 6, False),
+        (3, "x2y2", WETH, 3, BOB, MOST, False),
+    ]
+    assert (made["nft_trade"], made["malformed_log"]) == ([], [])
 
 
 ASTRAY = "x2y2: tokens or fees lie outside"
@@ -151,10 +211,10 @@ ASTRAY = "x2y2: tokens or fees lie outside"
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
-        (
-            inventory([(APES, 1)], 5, operation=5),
-            "x2y2: an auction's end names neither winner nor price",
-        ),
+        (inventory([(APES, 1)], 5, operation=5), "x2y2: no transfer tells who won an auction"),
+        (changed(inventory([(APES, 1)], 5, operation=5), 17, MOST), "x2y2: no address"),
+        (changed(inventory([(APES, 1)], 5, operation=4), 17, MOST), "x2y2: no address"),
+        (inventory([], 5, operation=4), ASTRAY),
         (
             inventory([(APES, 1)], 5, operation=8),
             "x2y2: the settlement has no known operation",
