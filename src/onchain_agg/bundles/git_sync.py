@@ -12,6 +12,7 @@ In ``[dag_processor] dag_bundle_config_list``::
 
 import logging
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,18 @@ from onchain_agg.measures import DELIVERED_AT
 log = logging.getLogger(__name__)
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+# A checkout takes moments; one that takes longer was given up.
+_CHECKOUT_S = 30.0
+_PAUSE_S = 0.05
 
 
 class GitSyncDagBundle(BaseDagBundle):
     """DAG files below a link of git-sync; its version is the commit.
 
     A task asks for the commit of its run. git-sync keeps old worktrees for its
-    ``--stale-worktree-timeout``; where that commit is gone, the task runs with the newest one, and
-    the log says so.
+    ``--stale-worktree-timeout``, and each pod has a git-sync of its own, which may be a period
+    behind that of the DAG processor. Where the commit is not there, the task runs with the newest
+    one, and the log says so.
     """
 
     supports_versioning = True
@@ -87,10 +92,11 @@ class GitSyncDagBundle(BaseDagBundle):
     def _follow(self) -> Path:
         newest = self._newest()
         asked = newest if self.version is None else newest.with_name(self.version)
-        if not asked.is_dir():
+        # The newest is complete: the link is moved to it last.
+        if asked != newest and not _is_complete(asked):
             log.warning(
-                "Commit %s of bundle %s is gone from %s; %s is used instead. To keep commits"
-                " longer, raise git-sync's --stale-worktree-timeout.",
+                "Commit %s of bundle %s is not in %s; %s is used instead. Either git-sync has not"
+                " brought it here yet, or its time was over: --stale-worktree-timeout says when.",
                 self.version,
                 self.name,
                 newest.parent,
@@ -115,10 +121,25 @@ class GitSyncDagBundle(BaseDagBundle):
         return worktree
 
 
+def _is_complete(worktree: Path) -> bool:
+    """Return whether *worktree* is there, after its checkout where that goes on now.
+
+    git-sync makes the folder, then its files; git writes the worktree's index after the last one.
+    """
+    administration = worktree.parents[1] / ".git" / "worktrees" / worktree.name
+    deadline = time.monotonic() + _CHECKOUT_S
+    while administration.is_dir() and not (administration / "index").exists():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_PAUSE_S)
+    return worktree.is_dir()
+
+
 def _delivered(worktree: Path) -> float:
     """Return when git-sync made *worktree*, in seconds since 1970.
 
-    git-sync writes its ``.git`` once; the folder's own time changes with the files in it.
+    It writes ``.git`` then, and once more where it starts anew on what it left behind. The folder's
+    own time changes with the files in it, and with the link's leaving.
     """
     link = worktree / ".git"
     return (link if link.exists() else worktree).stat().st_mtime

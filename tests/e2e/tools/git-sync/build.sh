@@ -9,7 +9,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")/../../../.." && pwd)
 go=$1 folder=$2
 source=${GIT_SYNC_SOURCE:-https://github.com/kubernetes/git-sync}
-version=$(sed -n 's|.*/git-sync:\(v[0-9.]*\)$|\1|p' "$here/deploy/components/git-sync/sidecar.yaml")
+version=$(sed -n 's|.*/git-sync:\(v[0-9.]*\).*|\1|p' "$here/deploy/components/git-sync/sidecar.yaml")
 # Waiting for an answer that never comes, or for a password, would hold up the tests.
 limit_s=300
 export GIT_TERMINAL_PROMPT=0
