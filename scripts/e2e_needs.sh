@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Gets what tests/e2e needs: Debian's etcd and podman, git-sync, a kube-apiserver built by Go of what tests/e2e/tools
-# pins, and the definitions of the controllers' kinds (tests/e2e/tools/crds.txt). What cannot be had
-# is named, and the tests that need it are skipped: the script itself does not fail.
+# Gets what tests/e2e needs: Debian's etcd and podman, a kube-apiserver built by Go of what
+# tests/e2e/tools pins, git-sync, and the definitions of the controllers' kinds
+# (tests/e2e/tools/crds.txt). What cannot be had is named, and the tests that need it are skipped:
+# the script itself does not fail.
 #
 # `e2e_needs.sh binaries` and `e2e_needs.sh crds` print in which folder these are or will be.
 set -euo pipefail

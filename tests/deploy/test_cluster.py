@@ -12,13 +12,15 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.manifests import argocd
 from tests.manifests.rendered import DEPLOY, ENVIRONMENTS, ROOTS, built, named, of_kind, pods
 
 _EKSCTL = yaml.safe_load((DEPLOY / "cluster/eksctl.yaml").read_text())
 _BIN = Path(sys.executable).parent
-# Fields of kinds that no validator here knows, as their definitions have them: Karpenter 1.14, KEDA
-# 2.21, External Secrets 1.3, Prometheus Operator 0.86. Look a field up there before you add it. A *
-# is any name.
+# Fields of kinds that no validator here knows, as their definitions have them in the versions that
+# Argo CD deploys: Karpenter 1.14.1, KEDA 2.19.0, External Secrets 2.8.0, and kube-prometheus-stack
+# 87.17.0, which holds Prometheus Operator 0.92. Look a field up there before you add it. A * is any
+# name.
 _FIELDS = {
     "ClusterSecretStore": """
         conditions[].namespaceRegexes[] conditions[].namespaces[]
@@ -311,13 +313,53 @@ def test_every_policy_of_the_cluster_is_bound_and_denies():
         one["metadata"]["name"]: one["spec"]["failurePolicy"]
         for one in of_kind(built("cluster"), "ValidatingAdmissionPolicy")
     }
-    bound = {
-        one["spec"]["policyName"]: one["spec"]["validationActions"]
+    bound = [
+        (one["spec"]["policyName"], one["spec"]["validationActions"])
+        for one in of_kind(built("cluster"), "ValidatingAdmissionPolicyBinding")
+    ]
+
+    assert {name for name, _ in bound} == policies.keys()
+    assert all(actions == ["Deny"] for _, actions in bound)
+    assert set(policies.values()) == {"Fail"}
+
+
+def test_the_policies_hold_in_every_environment_and_where_grafana_is():
+    labels = {
+        one["metadata"]["labels"]["pod-security.kubernetes.io/enforce"]
+        for environment in ENVIRONMENTS
+        for one in of_kind(built(f"overlays/{environment}"), "Namespace")
+    }
+    held = {
+        one["metadata"]["name"]: one["spec"].get("matchResources", {}).get("namespaceSelector")
         for one in of_kind(built("cluster"), "ValidatingAdmissionPolicyBinding")
     }
+    ours = {"matchLabels": {"pod-security.kubernetes.io/enforce": "restricted"}}
 
-    assert bound == {key: ["Deny"] for key in policies}
-    assert set(policies.values()) == {"Fail"}
+    assert labels == {"restricted"}
+    assert held == {
+        # Of every namespace: any may try to join a group.
+        "onchain-agg-ingress-group": None,
+        "onchain-agg-no-credentials": ours,
+        "onchain-agg-pods": ours,
+        "onchain-agg-published": ours,
+        "onchain-agg-published-monitoring": {
+            "matchLabels": {"kubernetes.io/metadata.name": "monitoring"}
+        },
+        "onchain-agg-secrets": ours,
+        "onchain-agg-spot-grace": ours,
+    }
+
+
+def test_the_writer_of_secrets_is_the_account_of_external_secrets():
+    application = argocd.applications()["external-secrets"]
+    (source,) = argocd.sources(application)
+    account = source["helm"]["valuesObject"]["serviceAccount"]["name"]
+    namespace = application["spec"]["destination"]["namespace"]
+    policy = named(built("cluster"), "ValidatingAdmissionPolicy", "onchain-agg-secrets")
+
+    (validation,) = policy["spec"]["validations"]
+    written = re.findall(r"'(system:serviceaccount:[^']*)'", validation["expression"])
+    assert written == [f"system:serviceaccount:{namespace}:{account}"]
 
 
 def test_the_script_of_a_previews_database_passes_shellcheck():

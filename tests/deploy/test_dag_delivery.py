@@ -92,6 +92,9 @@ def _refusal(tree):
 
 def test_no_image_is_built_while_one_place_lacks_the_digest(tree):
     open_everywhere = _refusal(tree)
+    # As the repository has it before anybody looked the digest up.
+    _pin(tree, "sha256:" + "0" * 64)
+    zeros = _refusal(tree)
     _pin(tree, _DIGEST)
     pinned = _refusal(tree)
     small = tree / "pod_templates/small.yaml"
@@ -106,6 +109,7 @@ def test_no_image_is_built_while_one_place_lacks_the_digest(tree):
         " deploy/image/pin-git-sync.sh, which says where to take it from, and commit.\n"
     )
     assert _SIDECAR in open_everywhere.stdout
+    assert (zeros.returncode, zeros.stdout) == (1, open_everywhere.stdout)
 
 
 def _with_bundle(tmp_path: Path, environment: str) -> Path:

@@ -1,8 +1,10 @@
 """`onchain-agg routing manifests`: what it writes, and what it says of what is not so."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from onchain_agg.cli_routing import routing
@@ -42,7 +44,7 @@ def test_the_command_writes_the_manifests_and_finds_them_changed(tmp_path):
         return CliRunner().invoke(routing, ["manifests", str(tmp_path), *options])
 
     written = run()
-    assert (written.exit_code, len(written.output.splitlines())) == (0, 14)
+    assert (written.exit_code, len(written.output.splitlines())) == (0, 15)
     assert run("--check").output == f"{tmp_path} is what the table makes.\n"
 
     (tmp_path / "base/airflow-routing.env").unlink()
@@ -96,6 +98,28 @@ def test_a_group_that_a_workload_comes_to_name_gets_a_node_pool(tmp_path):
 
     names = {path.stem for path in (tmp_path / "cluster/karpenter").glob("*.yaml")}
     assert names == {"kustomization", "spot-small", "spot-memory", "spot-cpu", "on-demand"}
+
+
+def _spot_policy(folder):
+    """Return the groups that the policy of *folder* takes for spot, and what else it says."""
+    text = (folder / "cluster/policies/spot-grace.yaml").read_text()
+    spec = next(yaml.safe_load_all(text))["spec"]
+    variables = {one["name"]: one["expression"] for one in spec["variables"]}
+    (validation,) = spec["validations"]
+    return variables["spot"], validation
+
+
+def test_the_policy_of_spot_nodes_names_the_groups_and_the_grace_of_the_table(tmp_path):
+    groups = {**TABLE.node_groups, "workers": TABLE.node_groups["core"]}
+    changed = replace(TABLE, node_groups=groups, grace=timedelta(seconds=80))
+
+    cluster.write(tmp_path, changed)
+
+    assert _spot_policy(DEPLOY)[0] == "['workers', 'spot-small', 'spot-memory', 'spot-cpu']"
+    spot, validation = _spot_policy(tmp_path)
+    assert spot == "['spot-small', 'spot-memory', 'spot-cpu']"
+    assert validation["expression"].startswith("variables.grace <= 80 || ")
+    assert "Ask for 80 at most," in validation["messageExpression"]
 
 
 @pytest.mark.parametrize(

@@ -223,7 +223,11 @@ def test_what_reaches_prod_has_an_owner_and_developers_files_have_none():
     prod = (
         *("deploy/base/api-server.yaml", "deploy/components/git-sync/sidecar.yaml"),
         *("deploy/environment/name.yaml", "deploy/overlays/prod/kustomization.yaml"),
-        *("deploy/argocd/root.yaml", "deploy/cluster/policies.yaml", "deploy/image/Dockerfile"),
+        *(
+            "deploy/argocd/root.yaml",
+            "deploy/cluster/policies/pods.yaml",
+            "deploy/image/Dockerfile",
+        ),
         ".github/workflows/image.yml",
     )
 

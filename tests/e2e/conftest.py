@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.e2e.admission import refused_by_each
 from tests.e2e.binaries import MissingProgramError
 from tests.e2e.control_plane import control_plane
 from tests.e2e.definitions import define, read
@@ -21,6 +22,8 @@ _SECONDS = defaultdict(float)
 _TESTS = defaultdict(int)
 _MEMORY_MB = defaultdict(int)
 _NOTES = []
+# What a pod needs to be admitted, beside the rules for pods.
+_AROUND = ("ServiceAccount", "LimitRange", "ResourceQuota")
 
 
 @pytest.fixture(scope="session")
@@ -104,6 +107,34 @@ def policies(local_plane, objects):
     found = of_kind(manifests, "ValidatingAdmissionPolicy")
     assert all(named(manifests, "ValidatingAdmissionPolicyBinding", _name(one)) for one in found)
     return [_name(one) for one in found]
+
+
+@pytest.fixture(scope="session")
+def in_force(policies, environments, local_plane, objects):
+    """Return the server once its policies refuse; it loads them a moment after they are made."""
+    local_plane.namespace("oa-e2e-other", {"pod-security.kubernetes.io/enforce": "baseline"})
+    last = refused_by_each("airflow-prod")
+    assert sorted(last) == sorted(policies)
+    deadline = time.monotonic() + 30
+    while not all(f"'{name}'" in objects.refusal(one) for name, one in last.items()):
+        assert time.monotonic() < deadline, "the policies are not in force"
+        time.sleep(0.2)
+    return objects
+
+
+@pytest.fixture(scope="session")
+def furnished(environments, objects):
+    """Put accounts, default resources and quotas into the namespace of each environment."""
+    for name in ENVIRONMENTS:
+        for one in of_kind(built(f"overlays/{name}"), *_AROUND):
+            objects.apply(one)
+    return environments
+
+
+@pytest.fixture(scope="session")
+def monitoring(local_plane):
+    """Make the namespace of Grafana; return its name."""
+    return local_plane.namespace("monitoring")
 
 
 @pytest.hookimpl(trylast=True)

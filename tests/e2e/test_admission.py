@@ -1,60 +1,25 @@
-"""What the cluster itself refuses: its own policies, and Kubernetes' rules for pods."""
-
-import copy
-import time
+"""What the cluster itself refuses of an Ingress, a ConfigMap and a Secret."""
 
 import pytest
+import yaml
 
-from tests.manifests.rendered import ENVIRONMENTS, built, named, of_kind, pod_templates, pods
+from tests.e2e.admission import (
+    ALB,
+    LOGIN,
+    SPOT,
+    config_map,
+    deployment,
+    ingress_of_group,
+    opening,
+    secret,
+)
+from tests.e2e.objects import Objects
+from tests.manifests.rendered import DEPLOY, ENVIRONMENTS, built, of_kind
 
-# What a pod needs to be admitted, beside the rules for pods.
-_AROUND = ("ServiceAccount", "LimitRange", "ResourceQuota")
-
-
-@pytest.fixture(scope="module")
-def in_force(policies, environments, local_plane, objects):
-    """Return the server once its policies refuse; it loads them a moment after they are made."""
-    local_plane.namespace("oa-e2e-other", {"pod-security.kubernetes.io/enforce": "baseline"})
-    deadline = time.monotonic() + 30
-    last = [_config_map("airflow-prod", "https://a:b@example.com"), _ingress("airflow-prod", "x")]
-    while not all(objects.refusal(one) for one in last):
-        assert time.monotonic() < deadline, "the policies are not in force"
-        time.sleep(0.2)
-    return objects
-
-
-@pytest.fixture(scope="module")
-def furnished(environments, objects):
-    """Put accounts, default resources and quotas into the namespace of each environment."""
-    for name in ENVIRONMENTS:
-        for one in of_kind(built(f"overlays/{name}"), *_AROUND):
-            objects.apply(one)
-    return environments
-
-
-def _config_map(namespace, text):
-    return {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {"name": "example", "namespace": namespace},
-        "data": {"text": text},
-    }
-
-
-def _ingress(namespace, environment):
-    group = {"alb.ingress.kubernetes.io/group.name": f"onchain-agg.{environment}"}
-    return {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "Ingress",
-        "metadata": {"name": "example", "namespace": namespace, "annotations": group},
-        "spec": {
-            "defaultBackend": {"service": {"name": "example", "port": {"number": 80}}},
-        },
-    }
-
-
-def test_these_are_the_policies(policies):
-    assert policies == ["onchain-agg-ingress-group", "onchain-agg-no-credentials"]
+# Kinds of Kubernetes' own that a policy is about.
+_KINDS = ("ConfigMap", "Deployment", "Ingress", "Job", "StatefulSet")
+_TO_TASKS = "leads to the API of tasks, which is served inside the cluster alone. Remove the path."
+_PUBLIC = "Give it auth-type oidc and auth-idp-oidc, and let nobody pass without."
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
@@ -68,7 +33,7 @@ def test_these_are_the_policies(policies):
     ],
 )
 def test_a_credential_in_a_config_map_is_refused(in_force, environments, environment, text):
-    refused = in_force.refusal(_config_map(environments[environment], text))
+    refused = in_force.refusal(config_map(environments[environment], text))
 
     assert "A ConfigMap holds a user and a password in a URL." in refused
 
@@ -83,13 +48,13 @@ def test_a_credential_in_a_config_map_is_refused(in_force, environments, environ
     ],
 )
 def test_a_url_without_a_password_is_admitted(in_force, text):
-    assert in_force.refusal(_config_map("airflow-prod", text)) == ""
+    assert in_force.refusal(config_map("airflow-prod", text)) == ""
 
 
 def test_a_namespace_of_others_is_left_alone(in_force):
     text = "https://bob:hunter2@git.example.com/dags.git"
 
-    assert in_force.refusal(_config_map("oa-e2e-other", text)) == ""
+    assert in_force.refusal(config_map("oa-e2e-other", text)) == ""
 
 
 @pytest.mark.parametrize(
@@ -103,7 +68,7 @@ def test_a_namespace_of_others_is_left_alone(in_force):
     ],
 )
 def test_a_namespace_may_not_join_the_load_balancer_of_another(in_force, namespace, group):
-    refused = in_force.refusal(_ingress(namespace, group))
+    refused = in_force.refusal(ingress_of_group(namespace, group))
 
     assert f"namespace {namespace} may not join the group onchain-agg.{group}" in refused
 
@@ -112,116 +77,127 @@ def test_a_namespace_may_not_join_the_load_balancer_of_another(in_force, namespa
     ("namespace", "group"), [("airflow-dev", "dev"), ("airflow-preview", "preview")]
 )
 def test_a_namespace_may_join_its_own(in_force, namespace, group):
-    assert in_force.refusal(_ingress(namespace, group)) == ""
+    assert in_force.refusal(ingress_of_group(namespace, group)) == ""
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_the_policies_admit_what_they_are_about_in_an_environment(in_force, name):
-    manifests = of_kind(built(f"overlays/{name}"), "ConfigMap", "Ingress")
+    manifests = of_kind(built(f"overlays/{name}"), *_KINDS)
 
-    assert len(manifests) >= 8
+    assert {one["kind"] for one in manifests} == set(_KINDS)
     assert [reason for one in manifests if (reason := in_force.refusal(one))] == []
 
 
-@pytest.mark.parametrize("name", ENVIRONMENTS)
-def test_the_server_makes_the_pod_of_every_workload(furnished, objects, name):
-    manifests = built(f"overlays/{name}")
-    refused = {}
-    for pod in pods(manifests):
-        made = _pod(f"{pod.kind}-{pod.name}".lower(), furnished[name], pod.labels, pod.spec)
-        if pod.kind == "StatefulSet":
-            made["spec"] = _with_claims(pod.spec, named(manifests, "StatefulSet", pod.name))
-        refused |= _refused(objects, made)
+def test_the_policies_admit_the_ingress_of_grafana(in_force, monitoring):
+    (ingress,) = of_kind(built("overlays/prod/grafana"), "Ingress")
 
-    assert refused == {}
-
-
-@pytest.mark.parametrize("name", ENVIRONMENTS)
-def test_the_server_makes_the_pod_of_every_template(furnished, objects, name):
-    refused = {}
-    for template in pod_templates():
-        meta = template["metadata"]
-        made = _pod(meta["name"], furnished[name], meta["labels"], template["spec"])
-        refused |= _refused(objects, made)
-
-    assert len(pod_templates()) == 4
-    assert refused == {}
+    assert ingress["metadata"]["namespace"] == monitoring
+    assert in_force.refusal(ingress) == ""
 
 
 @pytest.mark.parametrize(
-    ("change", "reason"),
+    ("path", "service", "annotations"),
     [
-        pytest.param({"runAsUser": 0}, "runAsUser=0", id="user 0"),
-        pytest.param({"runAsNonRoot": False}, "runAsNonRoot != true", id="may be root"),
+        pytest.param("/execution", "airflow-api-server", {}, id="path"),
+        pytest.param("/execution/", "example", LOGIN, id="with a login"),
+        pytest.param("/", "airflow-execution-api", LOGIN, id="service"),
         pytest.param(
-            {"privileged": True, "allowPrivilegeEscalation": True},
-            'container "base" must not set securityContext.privileged=true',
-            id="privileged",
-        ),
-        pytest.param(
-            {"allowPrivilegeEscalation": True}, "allowPrivilegeEscalation != false", id="setuid"
-        ),
-        pytest.param({"capabilities": {"drop": []}}, "unrestricted capabilities", id="kept rights"),
-        pytest.param(
-            {"capabilities": {"drop": ["ALL"], "add": ["SYS_ADMIN"]}},
-            "unrestricted capabilities",
-            id="added rights",
-        ),
-        pytest.param(
-            {"seccompProfile": {"type": "Unconfined"}}, "seccompProfile", id="all system calls"
+            "/x", "x", {f"{ALB}/actions.x": '{"serviceName": "airflow-execution-api"}'}, id="action"
         ),
     ],
 )
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_a_container_with_more_rights_is_refused(furnished, objects, environment, change, reason):
-    pod = _of_template(furnished[environment])
-    pod["spec"]["containers"][0]["securityContext"] |= change
+def test_an_ingress_to_the_api_of_tasks_is_refused(in_force, path, service, annotations):
+    refused = in_force.refusal(opening("airflow-prod", path, service, annotations))
 
-    refused = objects.refusal(pod)
-
-    assert 'violates PodSecurity "restricted:latest": ' in refused
-    assert reason in refused
+    assert f"Ingress example {_TO_TASKS}" in refused
 
 
 @pytest.mark.parametrize(
-    ("change", "reason"),
+    ("action", "admitted"),
     [
-        ({"hostNetwork": True}, "host namespaces (hostNetwork=true)"),
-        ({"hostPID": True}, "host namespaces (hostPID=true)"),
-        (
-            {"volumes": [{"name": "root", "hostPath": {"path": "/"}}]},
-            'restricted volume types (volume "root" uses restricted volume type "hostPath")',
-        ),
+        ({"x": '{"type": "fixed-response"}'}, True),
+        ({"x": '{"type": "redirect"}'}, False),
+        ({"other": '{"type": "fixed-response"}'}, False),
     ],
 )
-def test_a_pod_that_reaches_its_node_is_refused(furnished, objects, change, reason):
-    pod = _of_template(furnished["prod"])
-    pod["spec"]["volumes"] = [*pod["spec"]["volumes"], *change.pop("volumes", [])]
+def test_the_load_balancer_itself_may_answer_for_the_api_of_tasks(in_force, action, admitted):
+    annotations = {f"{ALB}/actions.{name}": text for name, text in action.items()}
+    by_annotation = {"name": "use-annotation"}
 
-    assert reason in objects.refusal({**pod, "spec": {**pod["spec"], **change}})
+    refused = in_force.refusal(
+        opening("airflow-prod", "/execution", "x", annotations, by_annotation)
+    )
 
-
-def _of_template(namespace):
-    (template,) = [one for one in pod_templates() if one["metadata"]["name"] == "onchain-agg-small"]
-    return _pod("example", namespace, {}, copy.deepcopy(template["spec"]))
-
-
-def _pod(name, namespace, labels, spec):
-    # A Deployment's pod restarts always, which is what a pod does that says nothing.
-    meta = {"name": f"e2e-{name}", "namespace": namespace, "labels": labels}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec}
+    assert (refused == "") is admitted
+    assert admitted or _TO_TASKS in refused
 
 
-def _with_claims(spec, stateful_set):
-    """Return the pod's *spec* with the volumes that the controller would add."""
-    claims = [
-        {"name": one["metadata"]["name"], "persistentVolumeClaim": {"claimName": "example"}}
-        for one in stateful_set["spec"].get("volumeClaimTemplates", [])
-    ]
-    return {**spec, "volumes": [*spec.get("volumes", []), *claims]}
+@pytest.mark.parametrize(
+    ("path", "service", "annotations"),
+    [
+        pytest.param("/flower", "flower", {}, id="Flower"),
+        pytest.param("/", "kube-prometheus-stack-grafana", {}, id="Grafana"),
+        pytest.param("/", "kube-prometheus-stack-prometheus", {}, id="Prometheus"),
+        pytest.param("/flower", "example", {}, id="path"),
+        pytest.param("/", "flower", {**LOGIN, f"{ALB}/auth-type": "none"}, id="no login"),
+        pytest.param("/", "flower", {f"{ALB}/auth-type": "oidc"}, id="no provider"),
+        pytest.param(
+            "/",
+            "flower",
+            {**LOGIN, f"{ALB}/auth-on-unauthenticated-request": "allow"},
+            id="allow",
+        ),
+        pytest.param("/", "x", {f"{ALB}/actions.x": '{"serviceName": "flower"}'}, id="action"),
+    ],
+)
+def test_an_ingress_without_a_login_is_refused(in_force, monitoring, path, service, annotations):
+    for namespace in ("airflow-dev", monitoring):
+        refused = in_force.refusal(opening(namespace, path, service, annotations))
+
+        assert "Ingress example leads to what has no login of its own" in refused
+        assert _PUBLIC in refused
+        with_login = opening(namespace, path, service, {**annotations, **LOGIN})
+        allowed = annotations.get(f"{ALB}/auth-on-unauthenticated-request") == "allow"
+        assert (in_force.refusal(with_login) == "") is not allowed
 
 
-def _refused(objects, pod):
-    """Make *pod*; return the server's reason by its name where it refuses or warns."""
-    reason = objects.refusal(pod) or objects.apply(pod).warnings
-    return {pod["metadata"]["name"]: reason} if reason else {}
+def test_the_ingress_of_flower_is_admitted_as_it_stands(in_force):
+    ingress = yaml.safe_load((DEPLOY / "components/flower/ingress.yaml").read_text())
+    ingress["metadata"]["namespace"] = "airflow-prod"
+    ingress["metadata"]["annotations"][f"{ALB}/group.name"] = "onchain-agg.prod"
+
+    assert in_force.refusal(ingress) == ""
+
+
+def test_flower_by_a_default_backend_is_refused(in_force):
+    ingress = ingress_of_group("airflow-prod", "prod")
+    ingress["spec"]["defaultBackend"]["service"]["name"] = "flower"
+
+    assert _PUBLIC in in_force.refusal(ingress)
+
+
+def test_a_secret_comes_from_external_secrets_alone(in_force, local_plane):
+    writer = Objects(
+        local_plane.as_user(
+            "system:serviceaccount:external-secrets:external-secrets", "system:masters"
+        )
+    )
+    reason = (
+        "does not come from External Secrets. Write its value into the store, and an ExternalSecret"
+        " here."
+    )
+
+    assert f"Secret example {reason}" in in_force.refusal(secret("word"))
+    writer.apply(secret("word", "written"))
+    assert f"Secret written {reason}" in in_force.refusal(secret("other", "written"))
+    labelled = secret("word", "written")
+    labelled["metadata"]["labels"] = {"seen": "yes"}
+    assert in_force.refusal(labelled) == ""
+
+
+def test_pods_and_ingresses_of_others_are_left_alone(in_force):
+    other = "oa-e2e-other"
+    pod = deployment(other, image="web:latest", grace=600, group=SPOT[0], args=["x://a:b@c"])
+
+    assert in_force.refusal(pod) == ""
+    assert in_force.refusal(opening(other, "/execution", "flower")) == ""

@@ -39,10 +39,9 @@ _ARGOCD = {"github.com/argoproj/argo-cd/v3 v3.5.4"}
 
 
 @pytest.fixture(scope="module")
-def server(defined, environments, local_plane, objects):
+def server(defined, environments, monitoring, local_plane, objects):
     """Return the server with all kinds and namespaces; what it is asked here, it does not keep."""
-    for name in ("argocd", "monitoring"):
-        local_plane.namespace(name)
+    local_plane.namespace("argocd")
     return objects
 
 

@@ -13,8 +13,6 @@ _SECRET_NAME = re.compile(
     r"(?i)(passw(or)?d|secret|token|private_?key|fernet|api_?key|basic_auth)(?!s?_?file)"
 )
 _DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
-# A third party's image may still wait for its digest; its version is exact all the same.
-_EXACT = re.compile(r":v?\d+\.\d+\.\d+[\w.-]*(@sha256:[0-9a-f]{64})?$")
 _NO_LOGIN = "none"
 
 Rule = Callable[[list[Manifest]], list[str]]
@@ -71,16 +69,6 @@ def images_are_pinned(manifests: list[Manifest]) -> list[str]:
         for pod in pods(manifests)
         for container in pod.containers
         if not _DIGEST.search(container["image"])
-    ]
-
-
-def images_are_exact(manifests: list[Manifest]) -> list[str]:
-    """Return the images whose name may mean another image tomorrow."""
-    return [
-        f"{pod.kind} {pod.name}: image {container['image']} names no exact version."
-        for pod in pods(manifests)
-        for container in pod.containers
-        if not _DIGEST.search(container["image"]) and not _EXACT.search(container["image"])
     ]
 
 
@@ -196,7 +184,7 @@ RULES: dict[str, Rule] = {
     for rule in (
         no_credentials,
         secrets_from_the_store,
-        images_are_exact,
+        images_are_pinned,
         nothing_is_public,
         pods_are_restricted,
         pods_say_what_they_need,

@@ -1,4 +1,4 @@
-"""What of a cluster's manifests follows from the table: workers, options, quota, nodes.
+"""What of a cluster's manifests follows from the table: workers, options, quota, nodes, a policy.
 
 Beside them stand the manifests that people write. Knows no Airflow and no Kubernetes client.
 """
@@ -11,6 +11,7 @@ from onchain_agg.routing.generated_files import Made
 from onchain_agg.routing.node_pool import karpenter_groups, node_pool
 from onchain_agg.routing.recommended import Setting, recommended_settings
 from onchain_agg.routing.sizing import of_namespace
+from onchain_agg.routing.spot_policy import spot_policy
 from onchain_agg.routing.worker_manifest import worker_manifest, worker_names
 from onchain_agg.routing.workloads import Workloads
 
@@ -59,6 +60,7 @@ def _texts(folder: Path, table: Workloads) -> Mapping[Path, str]:
         Path("base/quota.yaml"): _quota(table),
         _NODES / "kustomization.yaml": _kustomization(nodes),
         **{_NODES / name: node_pool(group, table) for name, group in nodes.items()},
+        Path("cluster/policies/spot-grace.yaml"): spot_policy(table),
     }
     return {folder / path: text for path, text in texts.items()}
 

@@ -155,7 +155,8 @@ metadata:
       type: RuntimeDefault
   initContainers:
     - name: git-sync
-      image: registry.k8s.io/git-sync/git-sync:v4.7.1
+      # Zeros stand for a digest still to come; deploy/image/pin-git-sync.sh writes it.
+      image: registry.k8s.io/git-sync/git-sync:v4.7.1@sha256:0000000000000000000000000000000000000000000000000000000000000000
       # Flags, because git-sync ignores a variable with a misspelled name.
       args:
         - --repo=$(DAGS_REPO)
@@ -262,4 +263,4 @@ metadata:
     - name: tmp
       emptyDir:
         sizeLimit: {disk}
-"""
+"""  # noqa: E501 - an image with its digest is one word
