@@ -51,6 +51,28 @@ class Assumptions(Entry):
     busy: _Share
 
 
+class MeasuredStart(Entry):
+    """What starting a task that does nothing took, in seconds, and how many ended in a minute."""
+
+    p50_s: Amount
+    p95_s: Amount
+    tasks_a_minute: Amount
+
+    @property
+    def time(self) -> dt.timedelta:
+        """Return the median."""
+        return dt.timedelta(seconds=self.p50_s)
+
+
+class Starts(Entry):
+    """When and how starts were measured, on workers and of pods."""
+
+    as_of: dt.date
+    source: str
+    worker: MeasuredStart
+    pod: MeasuredStart
+
+
 class Machine(Entry):
     """A kind of machine: its size, what an hour costs on demand, and what spot takes off."""
 
@@ -92,6 +114,7 @@ class Inputs:
 
     prices: Prices
     assumptions: Assumptions
+    starts: Starts
     machines: Mapping[str, Machine]
     node_groups: Mapping[str, str]
     services: Mapping[str, Service]
@@ -109,14 +132,17 @@ _NAMED: Mapping[str, type[Entry]] = {
     "environments": Environment,
     "profiles": Profile,
 }
-_SECTIONS = ("prices", "assumptions", "node_groups", *_NAMED)
+_SECTIONS = ("prices", "assumptions", "starts", "node_groups", *_NAMED)
 
 
 def packaged_pod_start() -> dt.timedelta:
     """Return how long the start of a pod takes, as the packaged inputs assume."""
-    told, lines = read_yaml(PACKAGED)
-    blame = Blame(PACKAGED, {place: (PACKAGED, line) for place, line in lines.items()})
-    return blame.read(Assumptions, ("assumptions",), told["assumptions"]).pod_start
+    return _packaged("assumptions", Assumptions).pod_start
+
+
+def packaged_starts() -> Starts:
+    """Return what starts took when they were measured last, as the packaged inputs say."""
+    return _packaged("starts", Starts)
 
 
 def load_inputs(table: Workloads, *others: Path) -> Inputs:
@@ -143,6 +169,12 @@ def load_inputs(table: Workloads, *others: Path) -> Inputs:
     return inputs
 
 
+def _packaged(section: str, model: type[_Model]) -> _Model:
+    told, lines = read_yaml(PACKAGED)
+    blame = Blame(PACKAGED, {place: (PACKAGED, line) for place, line in lines.items()})
+    return blame.read(model, (section,), told[section])
+
+
 def _laid_over(below: Mapping[Any, Any], above: Mapping[Any, Any]) -> dict[Any, Any]:
     merged = dict(below)
     for key, value in above.items():
@@ -163,6 +195,7 @@ def _inputs(blame: Blame, told: Mapping[str, Any]) -> Inputs:
     return Inputs(
         prices=blame.read(Prices, ("prices",), told["prices"]),
         assumptions=blame.read(Assumptions, ("assumptions",), told["assumptions"]),
+        starts=blame.read(Starts, ("starts",), told["starts"]),
         node_groups=told["node_groups"],
         machines=_entries(blame, told, "machines", Machine),
         services=_entries(blame, told, "services", Service),

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-from onchain_agg.costs.inputs import Inputs, Profile, packaged_pod_start
+from onchain_agg.costs.inputs import Inputs, Profile, Starts, packaged_pod_start
 from onchain_agg.costs.model import Comparison, Costs, Spot
 from onchain_agg.errors import ConfigError
 from onchain_agg.routing.advice import BREAK_EVEN
@@ -94,6 +94,7 @@ def _for_advice(table: Workloads, inputs: Inputs, costs: Costs) -> str:
     )
     if start != packaged_pod_start():
         text += f" Give it --pod-start {start.total_seconds():.0f}: it knows the packaged inputs."
+    text = f"{text}\n{_measured(inputs.starts)}"
     slots = {name: costs.worker_hour(one) / one.concurrency for name, one in table.queues.items()}
     if not slots:
         return text
@@ -102,6 +103,15 @@ def _for_advice(table: Workloads, inputs: Inputs, costs: Costs) -> str:
     return (
         f"{text}\nIts prices: --slot-hour {slots[queue]:.4f} (of {queue}, the dearest) "
         f"--pod-hour {pod:.4f} (of {table.default_size}, the default)."
+    )
+
+
+def _measured(starts: Starts) -> str:
+    pod, worker = starts.pod, starts.worker
+    return (
+        f"Measured on {starts.as_of}, without image and node: a start takes {pod.p50_s:.1f} s in a "
+        f"pod and {worker.p50_s:.1f} s on a worker; {pod.tasks_a_minute:.0f} and "
+        f"{worker.tasks_a_minute:.0f} light tasks a minute."
     )
 
 

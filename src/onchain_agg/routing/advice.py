@@ -4,7 +4,9 @@ The model, all times in seconds:
 
 * ``P``, the start of a pod: the median wait from queued to running of the runs in pods, where there
   are at least `MIN_RUNS`; else what was given, or ``pod_start`` of the cost inputs.
-* ``W``, the same for workers; where there are too few runs, `WORKER_START`.
+* ``W``, the same for workers; where there are too few runs, what ``starts`` of those inputs
+  measured. What they measured of pods is shown, as the least that a pod can take, and decides
+  nothing: it had neither an image to pull nor a node to start.
 * ``d``, a task's median duration, of runs that succeeded.
 * The break-even is ``k * P``: a task belongs in a pod when ``d`` is at least that. A shorter one
   wastes its pod on starting; a longer one holds a worker's slot while short tasks wait.
@@ -41,14 +43,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 
-from onchain_agg.costs.inputs import packaged_pod_start
+from onchain_agg.costs.inputs import Starts, packaged_pod_start, packaged_starts
 from onchain_agg.errors import ConfigError
 from onchain_agg.routing.executors import CELERY, Executors
 from onchain_agg.routing.history import History, TaskHistory, Wait
 from onchain_agg.routing.workloads import KUBERNETES_QUEUE
 
-# November 2026: 0.04 to 0.6 s measured on Celery workers with free slots.
-WORKER_START = timedelta(seconds=0.5)
 BREAK_EVEN = 5.0
 BAND = 0.25
 # Below this many runs the 95th percentile is simply the longest run.
@@ -84,6 +84,7 @@ class Model:
 
     Attributes:
         pod_start: Start of a pod where too few were seen.
+        measured: What starts took when they were measured apart from any deployment.
         break_even: Duration from which a task belongs in a pod, in starts of a pod.
         prices: None where they are not known.
         executors: What the history's names of executors mean. Where ``queue="kubernetes"`` stands
@@ -91,6 +92,7 @@ class Model:
     """
 
     pod_start: timedelta = field(default_factory=packaged_pod_start)
+    measured: Starts = field(default_factory=packaged_starts)
     break_even: float = BREAK_EVEN
     prices: Prices | None = None
     executors: Executors = field(default_factory=Executors)
@@ -110,7 +112,7 @@ class Model:
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """How long a start takes, and of how many runs that is the median; 0 where it was assumed."""
+    """How long a start takes, and of how many runs that is the median; 0 where too few ran."""
 
     time: timedelta
     runs: int
@@ -141,6 +143,7 @@ class Report:
 
     pod: Start
     worker: Start
+    measured: Starts
     break_even: timedelta
     stays_from: timedelta
     stays_to: timedelta
@@ -161,12 +164,13 @@ def advise(history: History, model: Model) -> Report:
     in_pods = [wait for wait in history.waits if kind(wait.executor) == pods]
     pod = _start(in_pods if model.executors.starts_pods else [], model.pod_start)
     others = [wait for wait in history.waits if wait not in in_pods]
-    worker = _start([wait for wait in others if _on_worker(wait, kind)], WORKER_START)
+    worker = _start([wait for wait in others if _on_worker(wait, kind)], model.measured.worker.time)
     advice = [_advice(task, rate, model, pod, worker) for task, rate in _latest(history)]
     break_even = pod.time * model.break_even
     return Report(
         pod=pod,
         worker=worker,
+        measured=model.measured,
         break_even=break_even,
         stays_from=break_even * (1 - BAND),
         stays_to=break_even * (1 + BAND),

@@ -36,6 +36,11 @@ def advice_data(history: History, report: Report) -> dict[str, Any]:
         "until": history.until.isoformat(),
         "pod_start": _start_data(report.pod),
         "worker_start": _start_data(report.worker),
+        "measured_starts": {
+            "as_of": report.measured.as_of.isoformat(),
+            "pod_s": report.measured.pod.p50_s,
+            "worker_s": report.measured.worker.p50_s,
+        },
         "break_even_s": _seconds(report.break_even),
         "stays_from_s": _seconds(report.stays_from),
         "stays_to_s": _seconds(report.stays_to),
@@ -48,15 +53,26 @@ def _basis(history: History, report: Report) -> list[str]:
     stays = f"{_shown(report.stays_from)} to {_shown(report.stays_to)}"
     return [
         f"From {since} to {until} UTC, without sensors, skipped and deferred instances.",
-        f"Start of a pod: {_start_text(report.pod)}. On a worker: {_start_text(report.worker)}.",
+        *_starts(report),
         f"A task belongs in a pod from {_shown(report.break_even)}; from {stays} it stays.",
         f"One of fewer than {MIN_RUNS} successful runs is not judged.",
         "One that was moved is judged where it is now, by its runs there.",
     ]
 
 
-def _start_text(start: Start) -> str:
-    source = f"median of {start.runs:,} runs" if start.runs else "assumed, too few runs"
+def _starts(report: Report) -> list[str]:
+    measured, day = report.measured, report.measured.as_of
+    pod = _start_text(report.pod, "assumed, too few runs")
+    worker = _start_text(report.worker, f"measured on {day}, too few runs")
+    least = _shown(measured.pod.time)
+    return [
+        f"Start of a pod: {pod}. On a worker: {worker}.",
+        f"Without image and node a pod took {least} when it was measured on {day}.",
+    ]
+
+
+def _start_text(start: Start, otherwise: str) -> str:
+    source = f"median of {start.runs:,} runs" if start.runs else otherwise
     return f"{_shown(start.time)} ({source})"
 
 

@@ -131,6 +131,18 @@ def _kubernetes(table: Workloads) -> tuple[Setting, ...]:
             template,
             "KubernetesExecutor starts no pod without one.",
         ),
+        *_pod_failures(section),
+        Setting(
+            section,
+            "worker_pods_creation_batch_size",
+            "8",
+            "With the default of 1 a burst of pods starts one in each of the scheduler's loops.",
+        ),
+    )
+
+
+def _pod_failures(section: str) -> tuple[Setting, ...]:
+    return (
         Setting(
             section,
             "delete_worker_pods_on_failure",
@@ -140,14 +152,22 @@ def _kubernetes(table: Workloads) -> tuple[Setting, ...]:
         Setting(
             section,
             "task_publish_max_retries",
-            "5",
-            "A full quota or a busy API server is no reason to fail a task.",
+            "-1",
+            "A full quota or an API server that is away is no reason to fail a task, and a number "
+            "is used up in seconds; task_queued_timeout is the end of it.",
         ),
         Setting(
             section,
-            "worker_pods_creation_batch_size",
-            "8",
-            "With the default of 1 a burst of pods starts one in each of the scheduler's loops.",
+            "pod_launch_failure_retries",
+            "3",
+            "A pod that ends before its task began is started again without spending a try.",
+        ),
+        Setting(
+            section,
+            "pod_launch_failure_excluded_container_reasons",
+            "",
+            "By default a node that goes while a pod starts spends a try: the container's end by "
+            "SIGTERM counts as an error.",
         ),
     )
 

@@ -97,11 +97,11 @@ def test_advice_is_text_with_the_prices_that_were_given(worked):
 
     lines = printed.splitlines()
     assert lines[1].startswith("Start of a pod: 40.0 s (median of 145 runs). On a worker: ")
-    assert lines[6].startswith("TASK ")
-    assert lines[7].split()[:4] == ["sweep.stray", "kubernetes", "default", "30"]
-    assert lines[8].split()[:4] == ["sweep.long_on_worker", "whale_worker", "default", "30"]
+    assert lines[7].startswith("TASK ")
+    assert lines[8].split()[:4] == ["sweep.stray", "kubernetes", "default", "30"]
+    assert lines[9].split()[:4] == ["sweep.long_on_worker", "whale_worker", "default", "30"]
     # 30 hours of slots at 0.01, less 30 runs of an hour and 40 s in pods at 0.02.
-    assert lines[8].split()[-1] == "-0.31"
+    assert lines[9].split()[-1] == "-0.31"
 
 
 def test_a_stranger_is_refused_by_the_api(worked):

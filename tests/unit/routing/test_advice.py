@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from onchain_agg.costs.inputs import MeasuredStart, Starts, packaged_starts
 from onchain_agg.errors import ConfigError
 from onchain_agg.routing.advice import Model, Prices, Start, Verdict, advise
 from onchain_agg.routing.executors import Executors
@@ -34,10 +35,17 @@ WAITS = (
     Wait(executor=None, runs=20, queued_p50=SECOND),
     Wait(executor="KubernetesExecutor", runs=20, queued_p50=40 * SECOND),
 )
+MEASURED = Starts(
+    as_of=SINCE.date(),
+    source="a test",
+    worker=MeasuredStart(p50_s=0.5, p95_s=0.75, tasks_a_minute=100),
+    pod=MeasuredStart(p50_s=3.0, p95_s=4.0, tasks_a_minute=10),
+)
 
 
 def _report(*tasks, model=None, waits=WAITS):
-    return advise(ordered(SINCE, UNTIL, tasks, waits), model or Model())
+    model = model or Model()
+    return advise(ordered(SINCE, UNTIL, tasks, waits), replace(model, measured=MEASURED))
 
 
 def _verdict(task, model=None, waits=WAITS):
@@ -168,6 +176,20 @@ def test_too_few_starts_are_not_measured_but_assumed():
     assert report.pod == Start(time=90 * SECOND, runs=0)
     assert report.worker == Start(time=0.5 * SECOND, runs=0)
     assert report.break_even == 450 * SECOND
+
+
+def test_what_was_measured_is_the_packaged_figures_and_pods_are_slower():
+    measured = packaged_starts()
+
+    assert Model().measured == measured
+    assert timedelta(0) < measured.worker.time < measured.pod.time < Model().pod_start
+
+
+def test_what_was_measured_of_a_pod_is_told_and_decides_nothing():
+    report = _report(HEAVY, waits=())
+
+    assert report.measured.pod.time == 3 * SECOND
+    assert (report.pod.time, report.break_even) == (45 * SECOND, 225 * SECOND)
 
 
 def test_the_executor_with_most_runs_tells_the_start_of_a_side():

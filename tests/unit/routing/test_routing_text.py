@@ -1,6 +1,7 @@
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
+from onchain_agg.costs.inputs import MeasuredStart, Starts
 from onchain_agg.routing.advice import Model, Prices, advise
 from onchain_agg.routing.advice_text import advice_data, advice_text
 from onchain_agg.routing.columns import aligned
@@ -44,10 +45,17 @@ HISTORY = ordered(
         Wait(executor="KubernetesExecutor", runs=700, queued_p50=40 * SECOND),
     ],
 )
+MEASURED = Starts(
+    as_of=date(2026, 11, 23),
+    source="a test",
+    worker=MeasuredStart(p50_s=0.5, p95_s=0.75, tasks_a_minute=100),
+    pod=MeasuredStart(p50_s=3.0, p95_s=4.0, tasks_a_minute=10),
+)
 PRICES = Prices(slot_hour=0.01, pod_hour=0.09)
 _REPORT = """\
 From 2026-11-01 00:00 to 2026-11-08 00:00 UTC, without sensors, skipped and deferred instances.
 Start of a pod: 40.0 s (median of 700 runs). On a worker: 1.0 s (median of 703 runs).
+Without image and node a pod took 3.0 s when it was measured on 2026-11-23.
 A task belongs in a pod from 3.3 min; from 2.5 min to 4.2 min it stays.
 One of fewer than 20 successful runs is not judged.
 One that was moved is judged where it is now, by its runs there.
@@ -70,27 +78,29 @@ def _squeezed(text):
 
 
 def test_the_report_says_its_basis_each_task_and_the_total():
-    text = advice_text(HISTORY, advise(HISTORY, Model()))
+    text = advice_text(HISTORY, advise(HISTORY, Model(measured=MEASURED)))
 
     assert _squeezed(text) == _REPORT
 
 
 def test_money_has_a_column_where_prices_are_known():
-    lines = advice_text(HISTORY, advise(HISTORY, Model(prices=PRICES))).splitlines()
+    lines = advice_text(
+        HISTORY, advise(HISTORY, Model(prices=PRICES, measured=MEASURED))
+    ).splitlines()
 
-    assert lines[6].endswith("SAVES A DAY  MONEY A DAY")
-    assert [line.split()[-1] for line in lines[7:10]] == ["-1.43", "0.11", "-"]
+    assert lines[7].endswith("SAVES A DAY  MONEY A DAY")
+    assert [line.split()[-1] for line in lines[8:11]] == ["-1.43", "0.11", "-"]
     assert lines[-1] == "In money: -1.32 a day; below 0 is what the moves cost."
 
 
 def test_a_report_without_moves_says_so():
     quiet = ordered(SINCE, HISTORY.until, [NEW], [])
 
-    lines = advice_text(quiet, advise(quiet, Model())).splitlines()
+    lines = advice_text(quiet, advise(quiet, Model(measured=MEASURED))).splitlines()
 
     assert lines[1] == (
-        "Start of a pod: 45.0 s (assumed, too few runs). On a worker: 0.5 s (assumed, too few "
-        "runs)."
+        "Start of a pod: 45.0 s (assumed, too few runs). On a worker: 0.5 s (measured on "
+        "2026-11-23, too few runs)."
     )
     assert lines[-1] == "No task is on the wrong side."
 
@@ -99,18 +109,18 @@ def test_tasks_that_were_not_routed_come_first_and_say_what_to_repair():
     stray = replace(SHORT_POD, executor=None, duration_p50=600 * SECOND)
     history = ordered(SINCE, HISTORY.until, [LIGHT, stray], [])
 
-    lines = _squeezed(advice_text(history, advise(history, Model()))).splitlines()
+    lines = _squeezed(advice_text(history, advise(history, Model(measured=MEASURED)))).splitlines()
 
-    assert lines[7] == (
+    assert lines[8] == (
         "whales.label kubernetes default 700 10.0 min 5.0 s 40.0 s 1.5 min 1.0% not routed -"
     )
-    assert " ".join(lines[10:]) == (
+    assert " ".join(lines[11:]) == (
         'Not routed: 1 task with queue="kubernetes" went to the default executor. Either the '
         "policy did not run where the DAG is parsed: install onchain-agg in the dag-processor. Or "
         "[core] executor lacks what [onchain_agg] kubernetes_executor names: add it. `onchain-agg "
         "check` tells which. To pods: 16.7 h a day of worker slots free for other tasks."
     )
-    data = advice_data(history, advise(history, Model()))["tasks"][0]
+    data = advice_data(history, advise(history, Model(measured=MEASURED)))["tasks"][0]
     assert (data["task_id"], data["advice"], data["saves_s_per_day"]) == ("label", "not routed", 0)
 
 
@@ -118,14 +128,14 @@ def test_a_report_of_one_task_that_was_not_routed_does_not_call_all_well():
     strays = [replace(NEW, queue="kubernetes", task_id=name) for name in ("a", "b")]
     history = ordered(SINCE, HISTORY.until, strays, [])
 
-    text = advice_text(history, advise(history, Model()))
+    text = advice_text(history, advise(history, Model(measured=MEASURED)))
 
     assert 'Not routed: 2 tasks with queue="kubernetes" went to the default executor.' in text
     assert "No task is on the wrong side." not in text
 
 
 def test_the_data_of_a_report_is_in_seconds():
-    data = advice_data(HISTORY, advise(HISTORY, Model(prices=PRICES)))
+    data = advice_data(HISTORY, advise(HISTORY, Model(prices=PRICES, measured=MEASURED)))
 
     tasks = data.pop("tasks")
     assert data == {
@@ -133,6 +143,7 @@ def test_the_data_of_a_report_is_in_seconds():
         "until": "2026-11-08T00:00:00+00:00",
         "pod_start": {"seconds": 40.0, "runs": 700, "assumed": False},
         "worker_start": {"seconds": 1.0, "runs": 703, "assumed": False},
+        "measured_starts": {"as_of": "2026-11-23", "pod_s": 3.0, "worker_s": 0.5},
         "break_even_s": 200.0,
         "stays_from_s": 150.0,
         "stays_to_s": 250.0,
