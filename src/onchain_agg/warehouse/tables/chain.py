@@ -166,7 +166,12 @@ NFT_BID = Table(
     Column("collection", ADDRESS, nullable=False),
     Column("token_id", UINT256, nullable=False),
     Column("bidder", ADDRESS, nullable=False),
-    Column("price", UINT256, nullable=False, comment="Wei offered, or given back."),
+    Column(
+        "price",
+        UINT256,
+        nullable=False,
+        comment="Offered or given back; smallest unit of the sale's currency, most often wei.",
+    ),
     Column("withdrawn", Boolean, nullable=False, comment="The bid was taken back."),
     Index("ix_nft_bid_token", "chain", "collection", "token_id", "height", "log_index"),
     schema="chain",

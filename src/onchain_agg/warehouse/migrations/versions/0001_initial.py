@@ -271,7 +271,7 @@ def _create_nft_bid() -> None:
             "price",
             sa.Numeric(precision=78, scale=0),
             nullable=False,
-            comment="Wei offered, or given back.",
+            comment="Offered or given back; smallest unit of the sale's currency, most often wei.",
         ),
         sa.Column("withdrawn", sa.Boolean(), nullable=False, comment="The bid was taken back."),
         sa.PrimaryKeyConstraint("chain", "day", "block_hash", "log_index"),
