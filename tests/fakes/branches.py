@@ -22,7 +22,7 @@ UNTRACKED = b"\x77" * 20
 PEOPLE = [bytes([n]) * 20 for n in (1, 2, 3)]
 ZERO = bytes(20)
 # Where an example publishes every data set several times.
-FEW = settings(max_examples=max(settings().max_examples // 6, 1))
+FEW = settings(max_examples=max(settings().max_examples // 4, 1))
 AMOUNTS = st.sampled_from([0, 1, 999, 10**21, 10**39, 2**255])
 REST = timedelta(days=366)
 _BEFORE_REST = 2  # blocks

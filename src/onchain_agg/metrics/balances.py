@@ -11,6 +11,7 @@ from sqlalchemy import (
     LargeBinary,
     ScalarSelect,
     and_,
+    case,
     false,
     func,
     literal,
@@ -80,7 +81,11 @@ def balances_at_day_end(window: Window, assets: CTE) -> CTE:
     )
     # A full join: who sold everything after the day is no longer in the balances at the tip.
     same = and_(tip.c.asset_id == later.c.asset_id, tip.c.address == later.c.address)
-    balance = func.coalesce(tip.c.balance, 0) - func.coalesce(later.c.delta, 0)
+    # Most addresses rest: to subtract nothing from a million balances takes a third of a second.
+    balance = case(
+        (later.c.delta.is_(None), tip.c.balance),
+        else_=func.coalesce(tip.c.balance, 0) - later.c.delta,
+    )
     return (
         select(
             func.coalesce(tip.c.asset_id, later.c.asset_id).label("asset_id"),
