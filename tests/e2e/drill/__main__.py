@@ -25,6 +25,7 @@ from tests.e2e.drill.drilling import Drill, drilled
     type=int,
     help="Of Celery workers; default: a fifth of --interruptions, at least 1.",
 )
+@click.option("--parts", default=20, show_default=True, help="Of each task, a second each.")
 @click.option("--seed", default=1, show_default=True, help="Same seed, same kinds and moments.")
 @click.option("--without-spot-safe", is_flag=True, help="Also run tasks that are not spot-safe.")
 def main(
@@ -33,6 +34,7 @@ def main(
     interruptions: int,
     worker_tasks: int | None,
     worker_interruptions: int | None,
+    parts: int,
     seed: int,
     without_spot_safe: bool,
 ) -> NoReturn:
@@ -44,6 +46,7 @@ def main(
         worker_interruptions=(
             max(1, interruptions // 5) if worker_interruptions is None else worker_interruptions
         ),
+        parts=parts,
         seed=seed,
         with_plain=without_spot_safe,
     )

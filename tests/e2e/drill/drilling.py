@@ -18,7 +18,7 @@ from tests.e2e.drill.running import Run, run_drill
 from tests.e2e.drill.site import drill_field
 from tests.e2e.drill.worker_interruptions import WORKER_KINDS
 
-_PARTS, _PART_S, _LINES = 20, 1.0, 100
+_PART_S, _LINES = 1.0, 100
 _TABLE = load_workloads(PACKAGED)
 
 
@@ -27,6 +27,7 @@ class Drill:
     """What is asked for.
 
     Attributes:
+        parts: Of each task; a part takes a second.
         seed: Of the kinds and moments of interruptions.
         with_plain: Also run tasks that know nothing of interruptions.
     """
@@ -35,6 +36,7 @@ class Drill:
     interruptions: int
     worker_tasks: int
     worker_interruptions: int
+    parts: int
     seed: int
     with_plain: bool
 
@@ -88,7 +90,7 @@ def drilled(drill: Drill, folder: Path, console: Console) -> list[str]:
 
 
 def _drilled_at(place: _Place, drill: Drill, field: Field, console: Console) -> list[str]:
-    params = {"tasks": place.tasks, "parts": _PARTS, "part_s": _PART_S, "lines": _LINES}
+    params = {"tasks": place.tasks, "parts": drill.parts, "part_s": _PART_S, "lines": _LINES}
 
     def say(line: str) -> None:
         console.print(f"  {line}", soft_wrap=True, markup=False)
@@ -104,7 +106,7 @@ def _drilled_at(place: _Place, drill: Drill, field: Field, console: Console) -> 
     if drill.with_plain:
         runs["not spot-safe"] = run(f"{place.dag_id}_plain", calm)
     disturbed = list(runs.values())[1:]
-    console.print(kinds_table(disturbed), measures_table(runs, _PARTS, _PART_S, place.retries))
-    expected = place.tasks * _PARTS * _LINES
+    console.print(kinds_table(disturbed), measures_table(runs, drill.parts, _PART_S, place.retries))
+    expected = place.tasks * drill.parts * _LINES
     short = [] if len(calm.rows) == expected else [f"undisturbed: {len(calm.rows)} rows"]
     return short + [line for one in disturbed for line in faults(calm, one, place.interruptions)]
