@@ -29,7 +29,7 @@ from onchain_agg.chains import EvmChain, chain_named
 from onchain_agg.metrics.dataset import Window
 from onchain_agg.metrics.rendering import NATIVE, hash_text
 from onchain_agg.sources.nft_aggregators import AGGREGATORS
-from onchain_agg.sources.nft_markets.definition import ACCEPTED_BID
+from onchain_agg.sources.unpriced import ACCEPTED_BID
 from onchain_agg.warehouse.tables.chain import (
     BLOCK,
     EVM_TRANSACTION,

@@ -53,7 +53,7 @@ from onchain_agg.metrics.candles import begin_of
 from onchain_agg.metrics.dataset import SERVING, DataSet, Window
 from onchain_agg.metrics.inputs import days_of_less_past
 from onchain_agg.metrics.rendering import address_text, hash_text
-from onchain_agg.sources.nft_markets.definition import ACCEPTED_BID
+from onchain_agg.sources.unpriced import ACCEPTED_BID
 from onchain_agg.warehouse.types import BIG, DAY, NAME, TIME, UINT256
 
 TABLE = Table(

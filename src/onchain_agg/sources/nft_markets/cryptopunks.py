@@ -32,7 +32,6 @@ from onchain_agg.sources.evm_columns import Bytes2D, Int64s, from_hex
 from onchain_agg.sources.evm_json import Log
 from onchain_agg.sources.evm_logs import TRANSFER
 from onchain_agg.sources.nft_markets.definition import (
-    ACCEPTED_BID,
     Bid,
     Decoded,
     Flags,
@@ -42,6 +41,7 @@ from onchain_agg.sources.nft_markets.definition import (
     Trades,
 )
 from onchain_agg.sources.uint256 import small
+from onchain_agg.sources.unpriced import ACCEPTED_BID
 
 # PunkBought(uint256 indexed punkIndex, uint256 value, address indexed from, address indexed to)
 BOUGHT = "0x58e5d5a525e3b40bc15abaa38b5882678db1ee68befd2f60bafe3a7fd06db9e3"

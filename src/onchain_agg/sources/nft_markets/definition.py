@@ -14,8 +14,6 @@ from onchain_agg.sources.malformed import Malformed
 Flags = npt.NDArray[np.bool_]
 Side = Literal["listing", "offer"]
 
-# Why a trade has no price whose price is in a bid of an earlier transaction, a `Bid`.
-ACCEPTED_BID = "accepted bid"
 # The native coin as a currency.
 NATIVE = "0x" + 40 * "0"
 

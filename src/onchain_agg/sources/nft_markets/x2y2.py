@@ -31,7 +31,6 @@ from onchain_agg.sources.evm_json import Log
 from onchain_agg.sources.evm_logs import TRANSFER_TOPICS
 from onchain_agg.sources.malformed import Malformed
 from onchain_agg.sources.nft_markets.definition import (
-    ACCEPTED_BID,
     Bid,
     Decoded,
     Flags,
@@ -41,6 +40,7 @@ from onchain_agg.sources.nft_markets.definition import (
 )
 from onchain_agg.sources.nft_transfers import other_parties, steps_beside
 from onchain_agg.sources.uint256 import divided, shares, small, times, total
+from onchain_agg.sources.unpriced import ACCEPTED_BID
 
 # EvInventory(bytes32 indexed itemHash, address maker, address taker, uint256 orderSalt,
 #   uint256 settleSalt, uint256 intent, uint256 delegateType, uint256 deadline, address currency,
