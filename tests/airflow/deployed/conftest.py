@@ -26,7 +26,7 @@ from tests.fakes.warehouse import RUNNING
 DAGS = Path(__file__).parents[3] / "dags"
 _PARTS = ("api-server", "scheduler", "dag-processor")
 # Some sixty tasks of a few seconds each, on two cores that other tests may share.
-_RUN_S = 200.0
+_RUN_S = 300.0
 _WAKE_S = 3.0
 _UNFINISHED = "&state=queued&state=running"
 

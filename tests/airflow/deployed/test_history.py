@@ -9,7 +9,7 @@ from onchain_agg.routing.history_api import Server, read_api
 from onchain_agg.routing.history_database import read_database
 from tests.fakes.routing_command import as_json, output, refused
 
-pytestmark = [pytest.mark.airflow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(340)]
 
 _PODS = "KubernetesExecutor"
 # What the real tasks of the deployment do not do: name, operator, queue, executor, state,

@@ -8,7 +8,7 @@ import urllib3
 
 from tests.fakes.http_server import json_rpc, serving
 
-pytestmark = [pytest.mark.airflow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(340)]
 
 
 def _press(deployment, path, **fields):

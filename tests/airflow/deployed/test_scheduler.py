@@ -17,7 +17,7 @@ from onchain_agg.warehouse.tables.chain import BLOCK
 from onchain_agg.warehouse.tables.ops import DIRTY, WINDOW
 from tests.fakes.warehouse import RUNNING
 
-pytestmark = [pytest.mark.airflow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(340)]
 
 _LAST_DAY = "2026-03-08"
 _ALL_SKIPPED = {"plan_blocks": "skipped", "load_blocks": "skipped", "apply_blocks": "skipped"}

@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from tests.fakes.published import NAMES, published_days
 
-pytestmark = [pytest.mark.airflow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(340)]
 
 
 def test_36_days_through_the_dags_equal_the_published_series(deployment, real_data):
