@@ -24,6 +24,7 @@ EVM, UTXO = "ethereum", "bitcoin"
 # The last of these days is open; the one before it is the step that is measured.
 NEWEST = date(2026, 3, 31)
 STEP = NEWEST - timedelta(days=1)
+BEFORE = STEP - timedelta(days=1)
 MATRIX_DAYS, HOLDERS = 1_000, 1_000_000
 _ROUNDS = 3
 _INCREMENTAL_S, _FULL_SCAN_S = 2.0, 5.0
@@ -40,6 +41,9 @@ def results() -> Iterator[Result]:
 
 def _step(engine: Engine, dataset: DataSet) -> Result:
     scope = scope_of(dataset)
+    # As on any day, the one before it is served.
+    backfill(engine, dataset, scope, BEFORE, BEFORE, force=True)
+    compute(engine, dataset, scope)
     seconds, rows = [], 0
     for _ in range(_ROUNDS):
         one, rows = step(engine, dataset, scope)

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeVar
 
 import click
@@ -53,6 +54,9 @@ def _format(help_text: str, default: str, *others: str) -> Callable[[Command], C
 
 
 _text_or_json = _format("How it is printed.", "text", "json")
+_only_check = click.option(
+    "--check", is_flag=True, help="Write nothing; fail where a file is not as it would."
+)
 
 
 @click.group()
@@ -140,30 +144,20 @@ def pools() -> None:
 
 @routing.command()
 @click.argument("folder", type=Path)
-@click.option("--check", is_flag=True, help="Write nothing; fail where a file is not as it would.")
+@_only_check
 @one_line_errors
 def templates(folder: Path, check: bool) -> None:  # noqa: FBT001 - click passes it by name
     """Write the pod template of each size into FOLDER."""
-    table = configured_workloads()
-    if check:
-        _tell(pod_templates.drift(folder, table), f"{folder} is what the table of sizes makes.")
-        return
-    for path in pod_templates.write(folder, table):
-        click.echo(f"Wrote {path}.")
+    _write(pod_templates, folder, check)
 
 
 @routing.command()
 @click.argument("folder", type=Path)
-@click.option("--check", is_flag=True, help="Write nothing; fail where a file is not as it would.")
+@_only_check
 @one_line_errors
 def manifests(folder: Path, check: bool) -> None:  # noqa: FBT001 - click passes it by name
     """Write workers, options, quota and node pools of the table into FOLDER (deploy)."""
-    table = configured_workloads()
-    if check:
-        _tell(cluster.drift(folder, table), f"{folder} is what the table makes.")
-        return
-    for path in cluster.write(folder, table):
-        click.echo(f"Wrote {path}.")
+    _write(cluster, folder, check)
 
 
 @routing.command()
@@ -200,13 +194,19 @@ def worker(queue: str) -> None:
     click.echo(command)
 
 
-def _tell(faults: list[str], fine: str) -> None:
-    """Print *fine*, or end with `FAILED` after a line for each of the *faults*."""
+def _write(part: ModuleType, folder: Path, check: bool) -> None:  # noqa: FBT001 - as above
+    """Write what *part* makes of the table; with *check*, end with `FAILED` where it is not so."""
+    table = configured_workloads()
+    if not check:
+        for path in part.write(folder, table):
+            click.echo(f"Wrote {path}.")
+        return
+    faults = part.drift(folder, table)
     for fault in faults:
         click.echo(fault, err=True)
     if faults:
         sys.exit(FAILED)
-    click.echo(fine)
+    click.echo(f"{folder} is what the table makes.")
 
 
 def _data(task: TaskFacts) -> dict[str, str | None]:

@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from onchain_agg.chains import Asset, EvmChain, all_chains, chain_named
+from onchain_agg.chains import ERC20, ERC721, ERC1155, Asset, EvmChain, all_chains, chain_named
 from onchain_agg.errors import ConfigError, OnchainAggError
 from onchain_agg.sources.evm_address import lower_address
 
@@ -30,7 +30,7 @@ _AIRFLOW_ENV = f"AIRFLOW__{_SECTION.upper()}__"
 _ASSET_COLUMNS = ("chain", "address", "symbol", "decimals", "start_block", "whale_threshold")
 # These may follow, in any order; an empty field is the default.
 _MORE_COLUMNS = ("standard", "wraps", "bluechip")
-_STANDARDS = {"": 20, "20": 20, "721": 721, "1155": 1155}
+_STANDARDS = {"": ERC20, "20": ERC20, "721": ERC721, "1155": ERC1155}
 _FLAGS = {"": False, "false": False, "true": True}
 _MAX_UINT256 = 2**256 - 1
 

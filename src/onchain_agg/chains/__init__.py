@@ -2,10 +2,28 @@
 
 from functools import cache
 
-from onchain_agg.chains.definition import Asset, Chain, EvmChain, UtxoChain
+from onchain_agg.chains.definition import (
+    ERC20,
+    ERC721,
+    ERC1155,
+    Asset,
+    Chain,
+    EvmChain,
+    UtxoChain,
+)
 from onchain_agg.discovery import defined_in, named
 
-__all__ = ["Asset", "Chain", "EvmChain", "UtxoChain", "all_chains", "chain_named"]
+__all__ = [
+    "ERC20",
+    "ERC721",
+    "ERC1155",
+    "Asset",
+    "Chain",
+    "EvmChain",
+    "UtxoChain",
+    "all_chains",
+    "chain_named",
+]
 
 
 @cache

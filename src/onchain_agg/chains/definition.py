@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass, field
 
+# Standards of assets: what adds up, tokens that exist once, and tokens of many pieces.
+ERC20, ERC721, ERC1155 = 20, 721, 1155
+
 
 @dataclass(frozen=True, kw_only=True)
 class Asset:
@@ -29,7 +32,7 @@ class Asset:
     start_block: int
     whale_threshold: int
     noncompliant: bool = False
-    standard: int = 20
+    standard: int = ERC20
     wraps: str | None = None
     bluechip: bool = False
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from sqlalchemy import (
     CTE,
-    ScalarSelect,
+    ColumnElement,
+    LateralFromClause,
     Select,
     Subquery,
     Table,
@@ -20,8 +21,10 @@ from sqlalchemy import (
     true,
 )
 
-from onchain_agg.metrics.balances import FUNGIBLE, balances_at_day_end
+from onchain_agg.chains import ERC20
+from onchain_agg.metrics.balances import balances_at_day_end
 from onchain_agg.metrics.dataset import Window
+from onchain_agg.metrics.formulas import or_zero
 from onchain_agg.metrics.rendering import asset_text
 from onchain_agg.warehouse.tables.ops import ASSET
 from onchain_agg.warehouse.tables.state import (
@@ -45,17 +48,17 @@ def stored_balances(window: Window) -> Subquery:
     ``change`` of the day, both in the asset's smallest unit.
     """
     change = BALANCE_DELTA.c
-    tip = select(func.sum(BALANCE.c.balance)).where(BALANCE.c.asset_id == ASSET.c.asset_id)
-    deltas = select(func.sum(change.delta)).where(change.asset_id == ASSET.c.asset_id)
-    later, today = deltas.where(change.day > window.day), deltas.where(change.day == window.day)
+    today = select(func.sum(change.delta)).where(
+        change.asset_id == ASSET.c.asset_id, change.day == window.day
+    )
     return (
         select(
             asset_text(ASSET.c.address).label("asset"),
             ASSET.c.noncompliant,
-            (_or_zero(tip) - _or_zero(later)).label("balances"),
-            _or_zero(today).label("change"),
+            _stored(ASSET.c.asset_id, window).label("balances"),
+            _total(today).label("change"),
         )
-        .where(ASSET.c.chain == window.scope, ASSET.c.tracked, ASSET.c.standard == FUNGIBLE)
+        .where(ASSET.c.chain == window.scope, ASSET.c.tracked, ASSET.c.standard == ERC20)
         .subquery("stored")
     )
 
@@ -73,7 +76,9 @@ def in_debt(stage: Table, window: Window) -> Select[Any]:
     )
 
 
-def unexplained(stage: Table, window: Window, supplies: Table) -> Select[Any]:
+def unexplained(
+    stage: Table, window: Window, supplies: Table, *, has_supply: bool = False
+) -> Select[Any]:
     """Return the assets of *stage* whose balances are not what their daily changes add up to.
 
     The balances are those of `stored_balances`, the changes those of every day up to the window's.
@@ -85,45 +90,62 @@ def unexplained(stage: Table, window: Window, supplies: Table) -> Select[Any]:
         stage: Rows with an ``asset``.
         window: Their window.
         supplies: Published rows with ``supply`` and ``addresses_below_zero`` of each asset's day.
+        has_supply: Whether *stage* has these too, one row an asset, and another gate holds them
+            against the stored balances: where the supply is explained, the balances are.
     """
-    change, supply = BALANCE_DELTA.c, supplies.alias("before").c
-    assets = _staged(stage, window)
-    later = and_(change.asset_id == assets.c.asset_id, change.day > window.day)
-    tip = select(func.sum(BALANCE.c.balance)).where(BALANCE.c.asset_id == assets.c.asset_id)
-    held = (
-        select(
-            assets.c.asset_id,
-            asset_text(assets.c.address).label("asset"),
-            assets.c.symbol,
-            (_or_zero(tip) - _or_zero(select(func.sum(change.delta)).where(later))).label(
-                "balances"
-            ),
-        )
-        .cte("accounted")
-        .prefix_with("MATERIALIZED")
-    )
+    change = BALANCE_DELTA.c
+    accounted = _accounted(stage, window, has_supply=has_supply)
+    account = accounted.c
+    balances = _stored(account.asset_id, window) if has_supply else account.told
     changes = select(func.sum(change.delta)).where(
-        change.asset_id == held.c.asset_id, change.day <= window.day
+        change.asset_id == account.asset_id, change.day <= window.day
     )
-    before = (
+    before = _newest_before(supplies, window, account.asset)
+    since = _total(changes.where(change.day > before.c.day))
+    # A case looks at its later branch only where the first does not answer.
+    wrong = case(
+        (before.c.supply + since == account.told, false()), else_=balances != _total(changes)
+    )
+    columns = (balances.label("balances"), _total(changes).label("changes"))
+    return (
+        select(account.asset, account.symbol, *columns)
+        .select_from(accounted.outerjoin(before, true()))
+        .where(wrong)
+    )
+
+
+def _accounted(stage: Table, window: Window, *, has_supply: bool) -> CTE:
+    """Return the staged assets with what their balances are ``told`` to be, NULL beside debts."""
+    assets = _staged(stage, window)
+    name = asset_text(assets.c.address).label("asset")
+    held = select(assets.c.asset_id, name, assets.c.symbol)
+    if has_supply:
+        told = case((stage.c.addresses_below_zero == 0, stage.c.supply))
+        held = held.join(stage, stage.c.asset == name)
+    else:
+        told = _stored(assets.c.asset_id, window)
+    return held.add_columns(told.label("told")).cte("accounted").prefix_with("MATERIALIZED")
+
+
+def _newest_before(supplies: Table, window: Window, asset: ColumnElement[str]) -> LateralFromClause:
+    """Return the newest day before the window's without debts, and its supply."""
+    supply = supplies.alias("before").c
+    return (
         select(supply.day, supply.supply)
-        .where(supply.chain == window.scope, supply.asset == held.c.asset)
+        .where(supply.chain == window.scope, supply.asset == asset)
         .where(supply.day < window.day, supply.addresses_below_zero == 0)
         .order_by(supply.day.desc())
         .limit(1)
         .lateral("newest")
     )
-    since = _or_zero(changes.where(change.day > before.c.day))
-    # A case looks at its later branch only where the first does not answer.
-    wrong = case(
-        (before.c.supply + since == held.c.balances, false()),
-        else_=held.c.balances != _or_zero(changes),
-    )
-    return (
-        select(held.c.asset, held.c.symbol, held.c.balances, _or_zero(changes).label("changes"))
-        .select_from(held.outerjoin(before, true()))
-        .where(wrong)
-    )
+
+
+def _stored(asset_id: ColumnElement[int], window: Window) -> Any:
+    """Return what the balances of an asset add up to at the end of the window's day."""
+    change = BALANCE_DELTA.c
+    tip = select(func.sum(BALANCE.c.balance)).where(BALANCE.c.asset_id == asset_id)
+    later = and_(change.asset_id == asset_id, change.day > window.day)
+    return _total(tip) - _total(select(func.sum(change.delta)).where(later))
 
 
 def unspent(window: Window) -> Any:
@@ -134,17 +156,17 @@ def unspent(window: Window) -> Any:
     created, day, month = CREATED_OUTPUT_DAILY.c, SPENT_OUTPUT_DAILY.c, SPENT_OUTPUT_MONTHLY.c
     first_of_month = window.day.replace(day=1)
     return (
-        _or_zero(
+        _total(
             select(func.sum(created.value)).where(
                 created.chain == window.scope, created.day <= window.day
             )
         )
-        - _or_zero(
+        - _total(
             select(func.sum(month.value)).where(
                 month.chain == window.scope, month.spend_month < first_of_month
             )
         )
-        - _or_zero(
+        - _total(
             select(func.sum(day.value)).where(
                 day.chain == window.scope, day.spend_day.between(first_of_month, window.day)
             )
@@ -163,6 +185,5 @@ def _staged(stage: Table, window: Window) -> CTE:
     )
 
 
-def _or_zero(total: Select[Any]) -> Any:
-    scalar: ScalarSelect[Any] = total.scalar_subquery()
-    return func.coalesce(scalar, 0)
+def _total(query: Select[Any]) -> Any:
+    return or_zero(query.scalar_subquery())

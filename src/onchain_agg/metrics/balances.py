@@ -21,7 +21,7 @@ from sqlalchemy import (
     true,
 )
 
-from onchain_agg.chains import EvmChain, chain_named
+from onchain_agg.chains import ERC20, EvmChain, chain_named
 from onchain_agg.metrics.dataset import Window
 from onchain_agg.metrics.rendering import NATIVE
 from onchain_agg.warehouse.tables.chain import BLOCK
@@ -29,8 +29,6 @@ from onchain_agg.warehouse.tables.ops import ASSET
 from onchain_agg.warehouse.tables.state import BALANCE, BALANCE_DELTA
 
 READS = (ASSET, BLOCK, BALANCE, BALANCE_DELTA)
-# What adds up within one asset; NFT collections have owners instead.
-FUNGIBLE = 20
 
 
 def covered_assets(window: Window) -> CTE:
@@ -50,7 +48,7 @@ def covered_assets(window: Window) -> CTE:
         .where(
             asset.chain == window.scope,
             asset.tracked,
-            asset.standard == FUNGIBLE,
+            asset.standard == ERC20,
             asset.start_block.between(window.from_height, window.last_height),
             or_(not_(native), _native_is_complete(window)),
         )

@@ -33,7 +33,7 @@ from sqlalchemy import (
 from onchain_agg.chains import Asset, chain_named
 from onchain_agg.errors import ConfigError
 from onchain_agg.metrics.dataset import Window
-from onchain_agg.metrics.formulas import exact
+from onchain_agg.metrics.formulas import exact, or_zero
 from onchain_agg.metrics.market import market_price_daily
 from onchain_agg.warehouse.tables.state import (
     CREATED_OUTPUT_DAILY,
@@ -123,14 +123,14 @@ def lifetime(window: Window) -> Subquery:
             _days_of_month(window)
         ),
     ).subquery("parts")
-    supply = _or_zero(func.sum(parts.c.value))
+    supply = or_zero(func.sum(parts.c.value))
     # A coin created on day c and spent on day s was unspent at the end of s - c days, one that is
     # still unspent at the end of as many as it will have been tomorrow.
     tomorrow = (window.day - _EPOCH).days + 1
     return select(
         supply.label("supply"),
-        (supply * tomorrow - _or_zero(func.sum(parts.c.value_days))).label("supply_days"),
-        _or_zero(func.sum(parts.c.coin_seconds)).label("coin_seconds"),
+        (supply * tomorrow - or_zero(func.sum(parts.c.value_days))).label("supply_days"),
+        or_zero(func.sum(parts.c.coin_seconds)).label("coin_seconds"),
     ).subquery("lifetime")
 
 
@@ -171,7 +171,7 @@ def cost(coins: Subquery, condition: ColumnElement[bool] | None = None) -> Colum
     meets = true() if condition is None else condition
     gaps = func.count().filter(coins.c.price.is_(None), coins.c.value != 0, meets)
     total = func.sum(coins.c.value * coins.c.price).filter(meets)
-    return case((gaps == 0, _or_zero(total)))
+    return case((gaps == 0, or_zero(total)))
 
 
 def price_today(window: Window, vector: CTE) -> ColumnElement[Any]:
@@ -227,7 +227,3 @@ def _days_of_month(window: Window) -> ColumnElement[bool]:
 
 def _days_after_epoch(column: ColumnElement[Any]) -> ColumnElement[int]:
     return type_coerce(column - literal(_EPOCH, Date), Integer)
-
-
-def _or_zero(total: ColumnElement[Any]) -> ColumnElement[Any]:
-    return func.coalesce(total, 0)

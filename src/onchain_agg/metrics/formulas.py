@@ -1,8 +1,8 @@
 """Formulas that several data sets share, as SQL expressions.
 
-Every one but `exact` returns a double, and NULL where a value is missing or the denominator is
-zero: a ratio is never infinite, and a missing value never counts as 0. Exact amounts become
-doubles here, in the last step.
+Every one but `exact` and `or_zero` returns a double, and NULL where a value is missing or the
+denominator is zero: a ratio is never infinite, and a missing value never counts as 0. Exact
+amounts become doubles here, in the last step.
 """
 
 from typing import Any
@@ -16,6 +16,17 @@ Expression = ColumnElement[Any]
 def ratio(numerator: Expression, denominator: Expression) -> ColumnElement[float]:
     """Return *numerator* / *denominator*; NULL where the denominator is zero."""
     return _double(numerator) / func.nullif(_double(denominator), 0, type_=Double)
+
+
+def exact_ratio(part: Expression, whole: Expression) -> ColumnElement[float]:
+    """Return *part* / *whole* divided exactly, and only then a double; NULL where whole is zero."""
+    # Numeric, because two counts would be divided as integers.
+    return cast(cast(part, Numeric) / func.nullif(whole, 0), Double)
+
+
+def or_zero(total: Any) -> ColumnElement[Any]:
+    """Return *total*, a sum or a scalar query, and 0 where nothing was added up."""
+    return func.coalesce(total, 0)
 
 
 def exact(value: Expression) -> ColumnElement[Any]:

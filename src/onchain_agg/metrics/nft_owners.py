@@ -12,7 +12,6 @@ from typing import Any
 from sqlalchemy import (
     CTE,
     ColumnElement,
-    LargeBinary,
     Numeric,
     and_,
     cast,
@@ -24,18 +23,16 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import distinct_on
 
+from onchain_agg.chains import ERC721, ERC1155
 from onchain_agg.metrics import labels
 from onchain_agg.metrics.dataset import Window
+from onchain_agg.metrics.rendering import DEAD, ZERO
 from onchain_agg.warehouse.tables.ops import ASSET
 from onchain_agg.warehouse.tables.state import NFT_AMOUNT_DELTA, NFT_OWNER_DAY
 
 READS = (ASSET, NFT_OWNER_DAY, NFT_AMOUNT_DELTA)
 # Categories of labels whose addresses keep tokens of others, or of nobody.
 VAULTS = ("staking", "escrow", "vault", "bridge", "burn")
-ZERO = literal(bytes(20), LargeBinary)
-# Nobody has its key; the zero address is not among the holders anyway.
-_DEAD = literal(bytes(18) + b"\xde\xad", LargeBinary)
-_SINGLE, _MANY = 721, 1155
 
 
 def complete_collections(window: Window) -> CTE:
@@ -48,7 +45,7 @@ def complete_collections(window: Window) -> CTE:
     part_of = (
         select(base.address)
         .where(base.chain == window.scope, base.address == asset.wraps, _is_complete(base, window))
-        .where(base.standard == _SINGLE, asset.standard == _SINGLE)
+        .where(base.standard == ERC721, asset.standard == ERC721)
         .scalar_subquery()
     )
     return (
@@ -152,17 +149,17 @@ def vaults_on(window: Window) -> CTE:
 
 def is_burn(address: ColumnElement[bytes], labelled: ColumnElement[bool]) -> ColumnElement[bool]:
     """Return the condition that what *address* has is lost: it is labelled so, or is 0x…dead."""
-    return or_(func.coalesce(labelled, False), address == _DEAD)
+    return or_(func.coalesce(labelled, False), address == DEAD)
 
 
 def is_vault(address: ColumnElement[bytes], vaults: CTE) -> ColumnElement[bool]:
     """Return the condition that *address*, outer-joined with *vaults*, is one of them."""
-    return or_(vaults.c.address.is_not(None), address == _DEAD)
+    return or_(vaults.c.address.is_not(None), address == DEAD)
 
 
 def _is_complete(asset: Any, window: Window) -> ColumnElement[bool]:
     return and_(
         asset.tracked,
-        asset.standard.in_((_SINGLE, _MANY)),
+        asset.standard.in_((ERC721, ERC1155)),
         asset.start_block.between(window.from_height, window.last_height),
     )

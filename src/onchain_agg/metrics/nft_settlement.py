@@ -27,7 +27,7 @@ from sqlalchemy import (
 
 from onchain_agg.chains import EvmChain, chain_named
 from onchain_agg.metrics.dataset import Window
-from onchain_agg.metrics.rendering import NATIVE, hash_text
+from onchain_agg.metrics.rendering import NATIVE, ZERO, hash_text
 from onchain_agg.sources.nft_aggregators import AGGREGATORS
 from onchain_agg.sources.unpriced import ACCEPTED_BID
 from onchain_agg.warehouse.tables.chain import (
@@ -53,7 +53,6 @@ READS = (
     TOKEN_TRANSFER,
 )
 _UNKNOWN_CURRENCY = "unknown currency"
-_ZERO = bytes(20)
 # Blur's pool: deposits of the native coin that pay for its offers.
 _POOL = bytes.fromhex("0000000000a39bb272e79075ade125fd351887ac")
 # Movements that pay somebody within a transaction.
@@ -114,7 +113,7 @@ def settled(window: Window) -> CTE:
 
 def currency_text(window: Window, currency: ColumnElement[bytes]) -> ColumnElement[str]:
     """Return a currency as readers see it: ``native``, ``0x…``, or NULL."""
-    native = currency == literal(_ZERO, LargeBinary)
+    native = currency == literal(ZERO, LargeBinary)
     return case((native, literal("native", Text)), else_=hash_text(window, currency))
 
 
@@ -232,7 +231,7 @@ def _instead(
 
 def _paid_in(window: Window, currency: ColumnElement[Any]) -> ColumnElement[Any]:
     """Return the address under which ``ops.asset`` knows what stands for the currency."""
-    native = currency.in_([_ZERO, *_stand_ins(window)])
+    native = currency.in_([ZERO, *_stand_ins(window)])
     return case((native, literal(NATIVE, LargeBinary)), else_=currency)
 
 

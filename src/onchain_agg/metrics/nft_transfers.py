@@ -1,15 +1,14 @@
 """Transfers of NFTs, for the data sets that look at how tokens of collections move."""
 
-from sqlalchemy import CTE, LargeBinary, and_, func, literal, select
+from sqlalchemy import CTE, LargeBinary, and_, func, select
 
+from onchain_agg.chains import ERC721, ERC1155
 from onchain_agg.metrics.dataset import Window
 from onchain_agg.warehouse.tables.chain import TOKEN_TRANSFER
 from onchain_agg.warehouse.tables.ops import ASSET
 
 READS = (ASSET, TOKEN_TRANSFER)
 # Standards whose tokens have an id.
-STANDARDS = (721, 1155)
-ZERO = literal(bytes(20), LargeBinary)
 
 
 def collection_transfers(window: Window) -> CTE:
@@ -40,6 +39,6 @@ def collection_transfers(window: Window) -> CTE:
             transfer.amount.label("quantity"),
         )
         .outerjoin_from(TOKEN_TRANSFER, ASSET, wrapping)
-        .where(window.of(TOKEN_TRANSFER), transfer.standard.in_(STANDARDS))
+        .where(window.of(TOKEN_TRANSFER), transfer.standard.in_((ERC721, ERC1155)))
         .cte("transfer")
     )

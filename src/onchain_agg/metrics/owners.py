@@ -22,11 +22,11 @@ from sqlalchemy import (
 from onchain_agg.chains import EvmChain, chain_named
 from onchain_agg.metrics import labels
 from onchain_agg.metrics.dataset import Window
+from onchain_agg.metrics.rendering import ZERO
 from onchain_agg.warehouse.tables.state import SPENT_OUTPUT
 
 READS = (*labels.READS, SPENT_OUTPUT)
 EXCHANGE = "exchange"
-_ZERO = bytes(20)
 
 
 def exchanges_on(window: Window, day: date | None = None) -> CTE:
@@ -37,7 +37,7 @@ def exchanges_on(window: Window, day: date | None = None) -> CTE:
     Columns: ``address``, ``entity``.
     """
     owner = labels.labels_on(window, EXCHANGE, day)
-    zero = literal(_ZERO, LargeBinary)
+    zero = literal(ZERO, LargeBinary)
     return select(owner.c.address, owner.c.entity).where(owner.c.address != zero).cte()
 
 

@@ -7,6 +7,9 @@ from onchain_agg.metrics.dataset import Window
 
 # The address under which ops.asset keeps a chain's own coin.
 NATIVE = b""
+# The zero address, from which tokens are minted, and the one by custom burned to: nobody has a key.
+ZERO = bytes(20)
+DEAD = bytes(18) + b"\xde\xad"
 
 
 def hash_text(window: Window, column: ColumnElement[bytes]) -> ColumnElement[str]:

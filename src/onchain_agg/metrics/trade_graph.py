@@ -30,6 +30,8 @@ from sqlalchemy import (
     union_all,
 )
 
+from onchain_agg.chains import ERC1155
+
 SOLD_BACK, SOLD_OFTEN, SOLD_IN_A_CIRCLE = 2, 4, 32
 # What of a sale's flags other sales decide.
 OF_THE_GRAPH = SOLD_BACK | SOLD_OFTEN | SOLD_IN_A_CIRCLE
@@ -39,7 +41,6 @@ LONGEST_CYCLE = 5
 # More than a token that exists once ever sees. Bounds what one token costs.
 MOST_PAIRS = 500
 _SHORTEST_CYCLE = 3
-_EDITION = 1155
 
 
 def graph_flags(sale: Select[Any]) -> Select[Any]:
@@ -65,7 +66,7 @@ def graph_flags(sale: Select[Any]) -> Select[Any]:
         func.count().over(partition_by=(*of, seller)) >= OFTEN,
         func.count().over(partition_by=(*of, buyer)) >= OFTEN,
     )
-    exists_once = one.c.standard.is_distinct_from(_EDITION)
+    exists_once = one.c.standard.is_distinct_from(ERC1155)
     in_a_circle = tuple_(*of, seller, buyer).in_(select(*circle.c))
     flags = (
         flag(first != last, SOLD_BACK)

@@ -32,8 +32,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from onchain_agg.chains import EvmChain, chain_named
-from onchain_agg.metrics.balances import FUNGIBLE
+from onchain_agg.chains import ERC20, EvmChain, chain_named
 from onchain_agg.metrics.dataset import Window
 from onchain_agg.metrics.rendering import NATIVE
 from onchain_agg.warehouse.tables.chain import (
@@ -79,7 +78,7 @@ def tracked_assets(window: Window, least: ColumnElement[Any] | None = None) -> C
             asset.whale_threshold,
             (literal(1) if least is None else least).label("least"),
         )
-        .where(asset.chain == window.scope, asset.tracked, asset.standard == FUNGIBLE)
+        .where(asset.chain == window.scope, asset.tracked, asset.standard == ERC20)
         .cte()
     )
 
@@ -124,7 +123,7 @@ def _token_transfers(window: Window, assets: CTE) -> Select[Any]:
         .join(BLOCK, _is_block_of(TOKEN_TRANSFER))
         .where(
             window.of(TOKEN_TRANSFER),
-            transfer.standard == FUNGIBLE,
+            transfer.standard == ERC20,
             transfer.sender != transfer.recipient,
             *_is_enough(transfer.amount, assets),
         )

@@ -46,7 +46,7 @@ from sqlalchemy import (
 
 from onchain_agg.metrics import coin_age, coin_age_gates
 from onchain_agg.metrics.dataset import ALL_LATER, SERVING, DataSet, Window
-from onchain_agg.metrics.formulas import ratio
+from onchain_agg.metrics.formulas import or_zero, ratio
 from onchain_agg.warehouse.tables.chain import BLOCK
 from onchain_agg.warehouse.types import BIG, DAY, NAME
 
@@ -128,8 +128,8 @@ def _held(window: Window, bands: CTE) -> Subquery:
     return (
         select(
             bands.c.band,
-            _or_zero(func.sum(coins.c.value)).label("value"),
-            _or_zero(func.sum(coins.c.outputs)).label("outputs"),
+            or_zero(func.sum(coins.c.value)).label("value"),
+            or_zero(func.sum(coins.c.outputs)).label("outputs"),
             case((select(vector.c.day).exists(), realized)).label("realized_value"),
         )
         .select_from(bands.outerjoin(coins, _is_in(bands, coins.c.age_days)))
@@ -144,8 +144,8 @@ def _moved(window: Window, bands: CTE) -> Subquery:
     return (
         select(
             bands.c.band,
-            _or_zero(func.sum(coins.c.value)).label("spent_value"),
-            _or_zero(func.sum(coins.c.outputs)).label("spent_outputs"),
+            or_zero(func.sum(coins.c.value)).label("spent_value"),
+            or_zero(func.sum(coins.c.outputs)).label("spent_outputs"),
         )
         .select_from(bands.outerjoin(coins, _is_in(bands, coins.c.age_days)))
         .group_by(bands.c.band)
@@ -159,10 +159,6 @@ def _is_in(bands: CTE, age_days: ColumnElement[int]) -> ColumnElement[bool]:
         age_days >= band.from_age_days,
         or_(band.to_age_days.is_(None), age_days < band.to_age_days),
     )
-
-
-def _or_zero(total: ColumnElement[Any]) -> ColumnElement[Any]:
-    return func.coalesce(total, 0)
 
 
 DATASET = DataSet(

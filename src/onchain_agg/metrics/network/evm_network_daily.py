@@ -54,8 +54,10 @@ from sqlalchemy import (
     true,
 )
 
+from onchain_agg.chains import ERC20, ERC721, ERC1155
 from onchain_agg.metrics.dataset import SAME_DAY, SERVING, DataSet, Invariant, Window
 from onchain_agg.metrics.formulas import ratio
+from onchain_agg.metrics.rendering import ZERO
 from onchain_agg.warehouse.tables.chain import (
     BLOCK,
     EVM_TRANSACTION,
@@ -65,8 +67,7 @@ from onchain_agg.warehouse.tables.chain import (
 from onchain_agg.warehouse.types import BIG, DAY, NAME
 
 _PAYMENTS = ("value", "internal", "selfdestruct")
-_STANDARDS = (20, 721, 1155)
-_NOBODY = bytes(20)
+_STANDARDS = (ERC20, ERC721, ERC1155)
 
 TABLE = Table(
     "evm_network_daily_v1",
@@ -207,7 +208,7 @@ def _active(sent: CTE, tokens_of: Window | None = None) -> ScalarSelect[Any]:
         for column in (sent.c.sender, sent.c.recipient, sent.c.created_contract)
     ]
     if tokens_of is not None:
-        nobody = literal(_NOBODY, LargeBinary)
+        nobody = literal(ZERO, LargeBinary)
         parties += [
             select(column).where(tokens_of.of(TOKEN_TRANSFER), column != nobody)
             for column in (TOKEN_TRANSFER.c.sender, TOKEN_TRANSFER.c.recipient)

@@ -54,17 +54,17 @@ from sqlalchemy import (
     select,
 )
 
+from onchain_agg.chains import ERC1155
 from onchain_agg.metrics import nft_activity, nft_owners, nft_transfers
 from onchain_agg.metrics.dataset import SAME_DAY, SERVING, DataSet, Window
 from onchain_agg.metrics.nft.nft_holder_distribution_daily import TABLE as HOLDERS
 from onchain_agg.metrics.nft.nft_mint import TABLE as MINT
 from onchain_agg.metrics.nft.nft_ownership_gap import TABLE as GAP
-from onchain_agg.metrics.rendering import address_text
+from onchain_agg.metrics.rendering import ZERO, address_text
 from onchain_agg.warehouse.types import BIG, DAY, NAME
 
 # How far back readers' view looks for a floor, days.
 _FFILL = 365
-_MANY = 1155
 
 TABLE = Table(
     "nft_collection_daily_v1",
@@ -109,7 +109,7 @@ def rows(window: Window) -> Select[Any]:
 def _moved(window: Window) -> Subquery:
     """Return how often tokens changed hands, and how many were burned, by collection."""
     transfer = nft_transfers.collection_transfers(window)
-    row, zero = transfer.c, nft_transfers.ZERO
+    row, zero = transfer.c, ZERO
     burned = and_(row.sender != zero, row.recipient == zero, row.wraps.is_(None))
     count = (
         select(
@@ -153,7 +153,7 @@ def _tracked(window: Window) -> Subquery:
         held.collection == collection,
         held.variant == "all",
     )
-    does_not_fit = case((gaps.standard == _MANY, held.gap_tokens), else_=gaps.transfers)
+    does_not_fit = case((gaps.standard == ERC1155, held.gap_tokens), else_=gaps.transfers)
     return (
         select(
             collection.label("collection"),

@@ -55,7 +55,6 @@ from sqlalchemy import (
     Text,
     and_,
     case,
-    cast,
     column,
     distinct,
     func,
@@ -67,11 +66,13 @@ from sqlalchemy import (
     values,
 )
 
+from onchain_agg.chains import ERC721
 from onchain_agg.metrics import nft_owners
 from onchain_agg.metrics.dataset import ALL_LATER, SERVING, DataSet, Invariant, Window
+from onchain_agg.metrics.formulas import exact_ratio, or_zero
 from onchain_agg.metrics.nft.nft_ownership_gap import TABLE as GAPS
-from onchain_agg.metrics.nft_owners import VAULTS, ZERO
-from onchain_agg.metrics.rendering import address_text
+from onchain_agg.metrics.nft_owners import VAULTS
+from onchain_agg.metrics.rendering import ZERO, address_text
 from onchain_agg.warehouse.tables.chain import LABEL
 from onchain_agg.warehouse.types import BIG, DAY, NAME
 
@@ -86,7 +87,6 @@ _BANDS: dict[str, tuple[int, int | None]] = {
 }
 _TOP_COUNTS = (1, 10, 100)
 _ALL, _WALLETS = "all", "wallets"
-_SINGLE, _MANY = 721, 1155
 
 
 def _meaning(band: tuple[int, int | None]) -> str:
@@ -144,7 +144,7 @@ def rows(window: Window) -> Select[Any]:
     variants = values(column("variant", Text), name="variant").data([(_ALL,), (_WALLETS,)])
     holder = _summed(window, nft_owners.holders(collections, owners, amounts), variants)
     tokens, collection = _counted(owners), collections.c
-    is_single = collection.standard == _SINGLE
+    is_single = collection.standard == ERC721
     summed = holder.c
     return (
         select(
@@ -153,19 +153,19 @@ def rows(window: Window) -> Select[Any]:
             variants.c.variant,
             collection.symbol,
             collection.standard,
-            case((is_single, _or_zero(tokens.c.minted)), else_=null()).label("minted"),
-            case((is_single, _or_zero(tokens.c.burned)), else_=null()).label("burned"),
-            *(_or_zero(summed[name]).label(name) for name in _totals()),
+            case((is_single, or_zero(tokens.c.minted)), else_=null()).label("minted"),
+            case((is_single, or_zero(tokens.c.burned)), else_=null()).label("burned"),
+            *(or_zero(summed[name]).label(name) for name in _totals()),
             *(
-                _ratio(summed[f"top_{k}"], summed.supply).label(f"top_{k}_share")
+                exact_ratio(summed[f"top_{k}"], summed.supply).label(f"top_{k}_share")
                 for k in _TOP_COUNTS
             ),
             # Ranks descend where the formula's i ascends: i = n + 1 - rank.
-            _ratio(
+            exact_ratio(
                 (summed.holders + 1) * summed.supply - 2 * summed.ranked,
                 summed.holders * summed.supply,
             ).label("gini"),
-            _ratio(summed.holders, summed.supply).label("unique_ratio"),
+            exact_ratio(summed.holders, summed.supply).label("unique_ratio"),
             (_gaps(window, collections) + _debts(collections, amounts)).label("gap_tokens"),
         )
         .select_from(collections.join(variants, collection.wraps.is_(None)))
@@ -277,15 +277,6 @@ def _debts(collections: CTE, amounts: CTE) -> ColumnElement[int]:
     )
 
 
-def _ratio(part: ColumnElement[Any], whole: ColumnElement[Any]) -> ColumnElement[Any]:
-    # Numeric, because two counts would be divided as integers.
-    return cast(cast(part, BIG) / func.nullif(whole, 0), Double)
-
-
-def _or_zero(total: ColumnElement[Any]) -> ColumnElement[Any]:
-    return func.coalesce(total, 0)
-
-
 def _differing_bands(stage: Table, window: Window) -> Select[Any]:
     del window
     row = stage.c
@@ -305,7 +296,7 @@ def _differing_supply(stage: Table, window: Window) -> Select[Any]:
         .correlate(collections)
         .scalar_subquery()
     )
-    expected = case((row.standard == _SINGLE, row.minted - row.burned), else_=of_many)
+    expected = case((row.standard == ERC721, row.minted - row.burned), else_=of_many)
     return (
         select(row.collection, row.supply, expected.label("expected"))
         .join_from(

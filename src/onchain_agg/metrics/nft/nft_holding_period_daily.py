@@ -43,6 +43,7 @@ from sqlalchemy import (
     union_all,
 )
 
+from onchain_agg.chains import ERC721
 from onchain_agg.metrics.dataset import SAME_DAY, SERVING, DataSet, Invariant, Window
 from onchain_agg.metrics.formulas import ratio
 from onchain_agg.metrics.labels import categories_on
@@ -166,7 +167,7 @@ def _sales(window: Window) -> CTE:
             trade.day == window.day,
             asset.chain == window.scope,
             asset.tracked,
-            asset.standard == 721,
+            asset.standard == ERC721,
             asset.start_block.between(window.from_height, window.last_height),
         )
         .cte("sale")
@@ -233,7 +234,7 @@ def _today(window: Window, sale: CTE) -> Select[Any]:
         .join(BLOCK, and_(BLOCK.c.chain == transfer.chain, BLOCK.c.height == transfer.height))
         .where(
             window.of(TOKEN_TRANSFER),
-            transfer.standard == 721,
+            transfer.standard == ERC721,
             asset.chain == window.scope,
             asset.tracked,
             asset.asset_id.in_(select(sale.c.asset_id)),

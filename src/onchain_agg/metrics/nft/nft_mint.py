@@ -39,13 +39,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import distinct_on
 
+from onchain_agg.chains import ERC1155
 from onchain_agg.metrics.dataset import SAME_DAY, SERVING, DataSet, Invariant, Window
 from onchain_agg.metrics.nft_transfers import (
     READS,
-    ZERO,
     collection_transfers,
 )
-from onchain_agg.metrics.rendering import address_text, hash_text
+from onchain_agg.metrics.rendering import ZERO, address_text, hash_text
 from onchain_agg.warehouse.tables.chain import EVM_TRANSACTION
 from onchain_agg.warehouse.types import BIG, DAY, NAME, UINT256
 
@@ -140,7 +140,7 @@ def _forwards(transfer: CTE) -> FromClause:
 
 def _sender_of_forward(standard: Any, address: Any) -> Any:
     """Return the address that a forward of an ERC-1155 item must come from; any for ERC-721."""
-    return case((standard == 1155, address), else_=literal(b"", LargeBinary))
+    return case((standard == ERC1155, address), else_=literal(b"", LargeBinary))
 
 
 def _paid_too_much(stage: Table, window: Window) -> Select[Any]:

@@ -35,15 +35,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.selectable import LateralFromClause
 
+from onchain_agg.chains import ERC721
 from onchain_agg.metrics.dataset import ALL_LATER, SERVING, DataSet, Window
-from onchain_agg.metrics.nft_owners import ZERO, complete_collections
-from onchain_agg.metrics.rendering import address_text, hash_text
+from onchain_agg.metrics.nft_owners import complete_collections
+from onchain_agg.metrics.rendering import ZERO, address_text, hash_text
 from onchain_agg.warehouse.tables.chain import BLOCK, TOKEN_TRANSFER
 from onchain_agg.warehouse.tables.ops import ASSET
 from onchain_agg.warehouse.tables.state import NFT_OWNER_DAY
 from onchain_agg.warehouse.types import DAY, NAME, TIME, UINT256
-
-_SINGLE = 721
 
 TABLE = Table(
     "nft_ownership_gap_v1",
@@ -119,8 +118,8 @@ def _moves(window: Window) -> CTE:
             earlier.label("earlier"),
         )
         .join_from(TOKEN_TRANSFER, collection, collection.c.address == transfer.token)
-        .where(window.of(TOKEN_TRANSFER), transfer.standard == _SINGLE)
-        .where(collection.c.standard == _SINGLE)
+        .where(window.of(TOKEN_TRANSFER), transfer.standard == ERC721)
+        .where(collection.c.standard == ERC721)
         .cte("moved")
     )
 

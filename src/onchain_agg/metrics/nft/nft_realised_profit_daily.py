@@ -45,6 +45,7 @@ from sqlalchemy import (
     union_all,
 )
 
+from onchain_agg.chains import ERC721, ERC1155
 from onchain_agg.metrics.dataset import ALL_LATER, SERVING, DataSet, Invariant, Window
 from onchain_agg.metrics.formulas import ratio
 from onchain_agg.metrics.nft.nft_mint import TABLE as MINT
@@ -156,7 +157,7 @@ def _move(row: Any, price: ColumnElement[Any], *, bought: bool) -> Select[Any]:
         row.item_index,
         (true() if bought else false()).label("bought"),
         row.day,
-        (func.coalesce(row.standard, 721) == literal(1155)).label("is_alike"),
+        (func.coalesce(row.standard, ERC721) == literal(ERC1155)).label("is_alike"),
         price.label("price"),
         row.quantity,
     )

@@ -45,6 +45,7 @@ from sqlalchemy import (
     Numeric,
     Select,
     SmallInteger,
+    Subquery,
     Table,
     Text,
     and_,
@@ -61,6 +62,8 @@ from sqlalchemy.dialects.postgresql import array
 from onchain_agg.chains import UtxoChain, chain_named
 from onchain_agg.metrics import balance_gates, balances
 from onchain_agg.metrics.dataset import ALL_LATER, SERVING, DataSet, Invariant, Window
+from onchain_agg.metrics.formulas import exact_ratio, or_zero
+from onchain_agg.metrics.holder_ranks import TOP_COUNTS, TOP_PERCENTS, ranked_sums
 from onchain_agg.metrics.rendering import asset_text
 from onchain_agg.warehouse.types import BIG, DAY, NAME
 
@@ -88,8 +91,8 @@ _PARTS = {
     "10k": 4,
     "1k": 3,
 }
-_TOP_COUNTS = (10, 100, 1000)
-_TOP_PERCENTS = (1, 10)
+# Thresholds that are counted once more before readers see them.
+_COMPARED = ("1", "1_in_10k")
 
 
 def _at_least() -> Iterator[tuple[str, str, int, str]]:
@@ -118,10 +121,10 @@ def _threshold_columns() -> list[Column[Any]]:
 
 
 def _ratio_columns() -> list[Column[Any]]:
-    tops = [(f"top_{k}_share", f"Share of the {k:,} largest holders, 0..1.") for k in _TOP_COUNTS]
+    tops = [(f"top_{k}_share", f"Share of the {k:,} largest holders, 0..1.") for k in TOP_COUNTS]
     percents = [
         (f"top_{p}pct_share", f"Share of the largest {p} % of holders, at least one; 0..1.")
-        for p in _TOP_PERCENTS
+        for p in TOP_PERCENTS
     ]
     indices = [
         ("gini", "Gini coefficient of all balances above zero, 0..1."),
@@ -161,7 +164,7 @@ def rows(window: Window) -> Select[Any]:
     assets = balances.covered_assets(window)
     held = balances.balances_at_day_end(window, assets)
     totals = _totals(assets, held)
-    graded = _graded(held, totals)
+    graded, ranked = _graded(held, totals), ranked_sums(held, totals)
     asset, total = assets.c, totals.c
     return (
         select(
@@ -169,16 +172,16 @@ def rows(window: Window) -> Select[Any]:
             asset_text(asset.address).label("asset"),
             asset.symbol,
             asset.decimals,
-            _or_zero(total.holders).label("holders"),
-            _or_zero(total.addresses_below_zero).label("addresses_below_zero"),
-            _or_zero(total.supply).label("supply"),
+            or_zero(total.holders).label("holders"),
+            or_zero(total.addresses_below_zero).label("addresses_below_zero"),
+            or_zero(total.supply).label("supply"),
             *_thresholds(graded),
-            *_ratios(total, graded),
+            *_ratios(total, graded, ranked),
         )
         .select_from(
-            assets.outerjoin(totals, total.asset_id == asset.asset_id).outerjoin(
-                graded, graded.c.asset_id == asset.asset_id
-            )
+            assets.outerjoin(totals, total.asset_id == asset.asset_id)
+            .outerjoin(ranked, ranked.c.asset_id == asset.asset_id)
+            .outerjoin(graded, graded.c.asset_id == asset.asset_id)
         )
         .group_by(
             asset.asset_id,
@@ -188,6 +191,7 @@ def rows(window: Window) -> Select[Any]:
             total.holders,
             total.addresses_below_zero,
             total.supply,
+            *ranked.c,
         )
     )
 
@@ -207,6 +211,7 @@ def _totals(assets: CTE, held: CTE) -> CTE:
             func.count().filter(above).label("holders"),
             func.count().filter(balance < 0).label("addresses_below_zero"),
             supply.label("supply"),
+            func.max(balance).label("largest"),
             array(units).label("unit_bounds"),
             array(parts).label("part_bounds"),
         )
@@ -222,36 +227,19 @@ def _graded(held: CTE, totals: CTE) -> CTE:
     A band is the number of thresholds that a balance reaches, so one look at each balance serves
     every threshold.
     """
-    total = totals.c
-    ranked = (
-        select(
-            held.c.asset_id,
-            held.c.balance,
-            func.row_number()
-            .over(partition_by=held.c.asset_id, order_by=held.c.balance.desc())
-            .label("rank"),
-        )
-        .where(held.c.balance > 0)
-        .subquery("ranked")
-    )
-    balance, rank = ranked.c.balance, ranked.c.rank
-    firsts = [(f"top_{k}", rank <= k) for k in _TOP_COUNTS]
-    firsts += [
-        (f"top_{p}pct", rank <= func.greatest(1, total.holders * p // 100)) for p in _TOP_PERCENTS
-    ]
+    balance, total = held.c.balance, totals.c
     return (
         select(
-            ranked.c.asset_id,
+            held.c.asset_id,
             func.width_bucket(balance, total.unit_bounds).label("unit_band"),
             func.width_bucket(balance, total.part_bounds).label("part_band"),
             func.count().label("holders"),
             func.sum(balance).label("supply"),
             func.sum(balance * balance).label("squares"),
-            func.sum(rank * balance).label("ranked"),
-            *(func.sum(balance).filter(is_first).label(name) for name, is_first in firsts),
         )
-        .join_from(ranked, totals, total.asset_id == ranked.c.asset_id)
-        .group_by(ranked.c.asset_id, "unit_band", "part_band")
+        .join_from(held, totals, total.asset_id == held.c.asset_id)
+        .where(balance > 0)
+        .group_by(held.c.asset_id, "unit_band", "part_band")
         .cte("graded")
     )
 
@@ -261,34 +249,26 @@ def _thresholds(graded: CTE) -> Iterator[ColumnElement[Any]]:
     for measure in ("holders", "supply"):
         for name, kind, band, _ in _at_least():
             reached = func.sum(graded.c[measure]).filter(graded.c[kind] >= band)
-            yield _or_zero(reached).label(f"{measure}_ge_{name}")
+            yield or_zero(reached).label(f"{measure}_ge_{name}")
 
 
-def _ratios(total: Any, graded: CTE) -> Iterator[ColumnElement[Any]]:
+def _ratios(total: Any, graded: CTE, ranked: CTE) -> Iterator[ColumnElement[Any]]:
     """Yield the shares and indices; each is one division of exact sums."""
     places = list(_PARTS.values())
     large = graded.c.part_band > places.index(4)
     small = graded.c.part_band <= places.index(7)
-    shares = [(f"top_{k}", f"top_{k}_share") for k in _TOP_COUNTS]
-    shares += [(f"top_{p}pct", f"top_{p}pct_share") for p in _TOP_PERCENTS]
+    shares = [(f"top_{k}", f"top_{k}_share") for k in TOP_COUNTS]
+    shares += [(f"top_{p}pct", f"top_{p}pct_share") for p in TOP_PERCENTS]
     for source, name in shares:
-        yield _ratio(func.sum(graded.c[source]), total.supply).label(name)
+        yield exact_ratio(ranked.c[source], total.supply).label(name)
     # Ranks descend where the formula's i ascends: i = n + 1 - rank.
-    spread = (total.holders + 1) * total.supply - 2 * func.sum(graded.c.ranked)
-    yield _ratio(spread, total.holders * total.supply).label("gini")
-    yield _ratio(func.sum(graded.c.squares), total.supply * total.supply).label("hhi")
+    spread = (total.holders + 1) * total.supply - 2 * ranked.c.ranked
+    yield exact_ratio(spread, total.holders * total.supply).label("gini")
+    yield exact_ratio(func.sum(graded.c.squares), total.supply * total.supply).label("hhi")
     held_by_large = func.sum(graded.c.supply).filter(large)
-    yield _ratio(_or_zero(held_by_large), total.supply).label("ndf")
+    yield exact_ratio(or_zero(held_by_large), total.supply).label("ndf")
     held_by_small = func.sum(graded.c.supply).filter(small)
-    yield _ratio(_or_zero(held_by_small), func.sum(graded.c.top_1pct)).label("ser")
-
-
-def _ratio(part: ColumnElement[Any], whole: ColumnElement[Any]) -> ColumnElement[Any]:
-    return cast(part / func.nullif(whole, 0), Double)
-
-
-def _or_zero(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    return func.coalesce(column, 0)
+    yield exact_ratio(or_zero(held_by_small), ranked.c.top_1pct).label("ser")
 
 
 def _owing(stage: Table, window: Window) -> Select[Any]:
@@ -300,17 +280,6 @@ def _owing(stage: Table, window: Window) -> Select[Any]:
     )
 
 
-def _differing_supply(stage: Table, window: Window) -> Select[Any]:
-    stored = balance_gates.stored_balances(window).c
-    supply, debtors = stage.c.supply, stage.c.addresses_below_zero
-    wrong = or_(
-        and_(debtors == 0, supply != stored.balances),
-        and_(debtors > 0, supply <= stored.balances),
-    )
-    columns = (stage.c.asset, stage.c.symbol, supply, stored.balances)
-    return select(*columns).where(stage.c.asset == stored.asset, wrong)
-
-
 def _more_than_unspent(stage: Table, window: Window) -> Select[Any]:
     unspent = balance_gates.unspent(window)
     query = select(stage.c.asset, stage.c.symbol, stage.c.supply, unspent.label("unspent"))
@@ -319,37 +288,56 @@ def _more_than_unspent(stage: Table, window: Window) -> Select[Any]:
 
 
 def _unexplained(stage: Table, window: Window) -> Select[Any]:
-    return balance_gates.unexplained(stage, window, TABLE)
+    return balance_gates.unexplained(stage, window, TABLE, has_supply=True)
 
 
-def _differing_bands(stage: Table, window: Window) -> Select[Any]:
-    """Return the rows of which two bands are not what a plain comparison of balances finds."""
+def _differing(stage: Table, window: Window) -> Select[Any]:
+    """Return the rows whose supply or two of its bands are not what plain comparisons find."""
+    row, measures = stage.c, ("holders", "supply")
+    above = _plainly_above(stage, window).c
+    found = [or_zero(func.sum(above.supply)).label("supply")]
+    found += [
+        or_zero(func.sum(above[measure]).filter(above[name])).label(f"{measure}_ge_{name}")
+        for name in _COMPARED
+        for measure in measures
+    ]
+    names = [column.name for column in found]
+    direct = select(above.asset, *found).group_by(above.asset).subquery("direct")
+    return (
+        select(
+            row.asset,
+            row.symbol,
+            *(row[name] for name in names),
+            *(direct.c[name].label(f"stored_{name}") for name in names),
+        )
+        .join_from(stage, direct, direct.c.asset == row.asset)
+        .where(or_(*(row[name] != direct.c[name] for name in names)))
+    )
+
+
+def _plainly_above(stage: Table, window: Window) -> Subquery:
+    """Return holders and supply of each staged asset by whether balances reach `_COMPARED`."""
     assets = balances.covered_assets(window)
     held = balances.balances_at_day_end(window, assets)
     balance, row = held.c.balance, stage.c
-    bounds = {
-        "1": cast(func.concat("1e", assets.c.decimals), Numeric),
-        "1_in_10k": row.supply * cast(literal("1e-4"), Numeric),
-    }
-    found: list[ColumnElement[Any]] = []
-    for name, bound in bounds.items():
-        reached = and_(balance > 0, balance >= bound)
-        found += [
-            func.count().filter(reached).label(f"holders_ge_{name}"),
-            _or_zero(func.sum(balance).filter(reached)).label(f"supply_ge_{name}"),
-        ]
-    direct = (
-        select(row.asset, *found)
-        .join_from(stage, assets, row.asset == asset_text(assets.c.address))
-        .outerjoin(held, held.c.asset_id == assets.c.asset_id)
-        .group_by(row.asset)
-        .subquery("direct")
+    bounds = (
+        cast(func.concat("1e", assets.c.decimals), Numeric),
+        row.supply * cast(literal("1e-4"), Numeric),
     )
-    measures = [column.name for column in found]
+    reached = [
+        (balance >= bound).label(name) for name, bound in zip(_COMPARED, bounds, strict=True)
+    ]
     return (
-        select(row.asset, row.symbol, *(row[name] for name in measures))
-        .join_from(stage, direct, direct.c.asset == row.asset)
-        .where(or_(*(row[name] != direct.c[name] for name in measures)))
+        select(
+            row.asset,
+            *reached,
+            func.count(balance).label("holders"),
+            func.sum(balance).label("supply"),
+        )
+        .join_from(stage, assets, row.asset == asset_text(assets.c.address))
+        .outerjoin(held, and_(held.c.asset_id == assets.c.asset_id, balance > 0))
+        .group_by(row.asset, *reached)
+        .subquery("above")
     )
 
 
@@ -366,10 +354,9 @@ DATASET = DataSet(
     rows=rows,
     invariants=(
         Invariant(balance_gates.NO_DEBT, _owing),
-        Invariant(balance_gates.SUM, _differing_supply),
+        Invariant("supply and bands = sums of the stored balances", _differing),
         Invariant("supply <= what is unspent", _more_than_unspent),
         Invariant(balance_gates.CHANGES, _unexplained),
-        Invariant("bands = what balances of at least their bound add up to", _differing_bands),
     ),
     highlights=("holders", "symbol", "gini"),
 )

@@ -29,7 +29,7 @@ from sqlalchemy import Boolean, Column, LargeBinary, Select, Table, false, func,
 from onchain_agg.metrics import balance_gates, balances
 from onchain_agg.metrics.dataset import ALL_LATER, SERVING, DataSet, Invariant, Window
 from onchain_agg.metrics.labels import categories_on
-from onchain_agg.metrics.rendering import address_text, asset_text
+from onchain_agg.metrics.rendering import DEAD, ZERO, address_text, asset_text
 from onchain_agg.metrics.whale.holder_distribution_daily import TABLE as SUPPLIES
 from onchain_agg.warehouse.tables.chain import LABEL
 from onchain_agg.warehouse.types import DAY, NAME, UINT256
@@ -38,7 +38,7 @@ from onchain_agg.warehouse.types import DAY, NAME, UINT256
 TOP = 1000
 _CATEGORIES = ("exchange", "contract", "bridge", "pool", "miner")
 # Nobody has their keys. On other chains no address is that short or so written.
-_BURNS = (bytes(20), bytes(18) + b"\xde\xad")
+_BURNS = (ZERO, DEAD)
 
 TABLE = Table(
     "top_holders_daily_v1",

@@ -62,7 +62,7 @@ from sqlalchemy.dialects.postgresql import array
 
 from onchain_agg.metrics import balance_gates, balances
 from onchain_agg.metrics.dataset import ALL_LATER, SERVING, DataSet, Invariant, Window
-from onchain_agg.metrics.formulas import exact
+from onchain_agg.metrics.formulas import exact, exact_ratio, or_zero
 from onchain_agg.metrics.market.market_price_daily import TABLE as PRICE
 from onchain_agg.metrics.rendering import asset_text
 from onchain_agg.metrics.whale.holder_distribution_daily import TABLE as SUPPLIES
@@ -112,7 +112,7 @@ def rows(window: Window) -> Select[Any]:
     sums = _sums(_moved(window, assets, held), totals)
     band = _bands()
     total, each, found = totals.c, band.c, sums.c
-    holders, supply = _or_zero(found.holders), _or_zero(found.supply)
+    holders, supply = or_zero(found.holders), or_zero(found.supply)
     is_found = and_(
         found.asset_id == total.asset_id, found.kind == each.kind, found.number == each.number
     )
@@ -126,10 +126,10 @@ def rows(window: Window) -> Select[Any]:
             each.at_least,
             holders.label("holders"),
             supply.label("supply"),
-            _or_zero(found.net_flow).label("net_flow"),
-            _or_zero(found.movers).label("movers"),
-            _ratio(supply, total.supply).label("supply_share"),
-            _ratio(holders, total.holders).label("holder_share"),
+            or_zero(found.net_flow).label("net_flow"),
+            or_zero(found.movers).label("movers"),
+            exact_ratio(supply, total.supply).label("supply_share"),
+            exact_ratio(holders, total.holders).label("holder_share"),
         )
         .join_from(totals, band, or_(each.kind != "usd", total.usd.is_not(None)))
         .outerjoin(sums, is_found)
@@ -149,7 +149,7 @@ def _totals(window: Window, assets: CTE, held: CTE) -> CTE:
         .group_by(held.c.asset_id)
         .subquery("together")
     )
-    supply = _or_zero(together.c.supply)
+    supply = or_zero(together.c.supply)
     price = exact(PRICE.c.close_usd)
     has_price = and_(PRICE.c.day == window.day, PRICE.c.asset == asset.symbol, price > 0)
     return (
@@ -158,7 +158,7 @@ def _totals(window: Window, assets: CTE, held: CTE) -> CTE:
             asset.address,
             asset.symbol,
             supply.label("supply"),
-            _or_zero(together.c.holders).label("holders"),
+            or_zero(together.c.holders).label("holders"),
             array([_ten_to(asset.decimals + p) for p in _POWERS["native"]]).label("native"),
             case(
                 (
@@ -282,14 +282,6 @@ def _units_for(power: ColumnElement[int], price: ColumnElement[Decimal]) -> Colu
     """Return the least whole number that is worth 10^power at *price* each; exact."""
     worth = _ten_to(power)
     return func.div(worth, price) + func.sign(func.mod(worth, price))
-
-
-def _ratio(part: ColumnElement[Any], whole: ColumnElement[Any]) -> ColumnElement[Any]:
-    return cast(part / func.nullif(whole, 0), Double)
-
-
-def _or_zero(total: ColumnElement[Any]) -> ColumnElement[Any]:
-    return func.coalesce(total, 0)
 
 
 def _by_kind(stage: Table) -> Subquery:

@@ -4,11 +4,9 @@ The definitions are those of `state_nft`. Days are read oldest first, and blocks
 are in the order of their times, so the first funding that is met is the first.
 """
 
-from collections.abc import Iterator
 from datetime import date
 
 import duckdb
-import pyarrow as pa
 
 from onchain_agg.warehouse.duckdb_stream import STREAM, streamed
 from onchain_agg.warehouse.rebuild.facts import Facts, schema_for
@@ -20,7 +18,6 @@ from onchain_agg.warehouse.rebuild.scratch import (
     wide_text,
     words_schema,
 )
-from onchain_agg.warehouse.table_rows import stored_rows
 from onchain_agg.warehouse.tables.chain import BLOCK, NATIVE_TRANSFER, TOKEN_TRANSFER
 
 _TOKEN = (
@@ -40,6 +37,7 @@ _WORDS = ", ".join(WORDS)
 
 _TABLES = """
 CREATE TABLE collection (asset_id INTEGER, standard SMALLINT, address BLOB);
+CREATE TABLE block_time (height BIGINT, received_at TIMESTAMPTZ);
 CREATE TABLE owner (asset_id INTEGER, token_id BLOB, day DATE, owner BLOB, height BIGINT,
     log_index INTEGER);
 CREATE TABLE amount_change (asset_id INTEGER, token_id BLOB, address BLOB, day DATE, h INTEGER,
@@ -79,7 +77,7 @@ SELECT recipient, DATE '{{day}}', first.height, first.seq, first.sender FROM (
 
 OWNER_ROWS = """
 SELECT asset_id, '8000' || lower(hex(token_id)) AS token_id, day, owner, height, log_index,
-    block_at AS received_at
+    received_at
 FROM owner JOIN block_time USING (height)
 """
 AMOUNT_ROWS = (
@@ -100,10 +98,10 @@ def collect_owners(duck: duckdb.DuckDBPyConnection, facts: Facts) -> None:
     duck.execute(_TABLES)
     for row in facts.pinned.collections():
         duck.execute("INSERT INTO collection VALUES (?, ?, ?)", row)
-    with streamed(duck, schema_for(BLOCK, _BLOCK), _blocks(facts)):
-        duck.execute(f"CREATE TABLE block_time AS SELECT * FROM {STREAM}")
     if not facts.pinned.collections():
         return
+    with streamed(duck, schema_for(BLOCK, _BLOCK), facts.of_blocks(_BLOCK)):
+        duck.execute(f"INSERT INTO block_time SELECT * FROM {STREAM}")
     fields = [field for field in schema_for(TOKEN_TRANSFER, _TOKEN) if field.name != "amount"]
     for day in facts.pinned.days:
         batches = (in_words(one, "amount") for one in facts.of_day(TOKEN_TRANSFER, _TOKEN, day))
@@ -134,15 +132,4 @@ def _amounts_of(day: date) -> str:
     return (
         f"INSERT INTO amount_change SELECT asset_id, token_id, address, DATE '{day}', h, {_WORDS}"
         f" FROM ({carried(f'({_AMOUNTS})', 'asset_id, token_id, address')}) WHERE NOT ({is_zero()})"
-    )
-
-
-def _blocks(facts: Facts) -> Iterator[pa.RecordBatch]:
-    tip, columns = facts.pinned.tip, [BLOCK.c[name] for name in _BLOCK]
-    return stored_rows(
-        facts.connection,
-        BLOCK,
-        columns,
-        BLOCK.c.chain == facts.pinned.chain.name,
-        BLOCK.c.height.between(tip.from_height, tip.height),
     )

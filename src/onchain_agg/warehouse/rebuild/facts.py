@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 from sqlalchemy import Connection, Row, Table, select, text
 
-from onchain_agg.chains import Chain
+from onchain_agg.chains import ERC20, Chain
 from onchain_agg.errors import ConfigError
 from onchain_agg.warehouse.apply import tip_of
 from onchain_agg.warehouse.archive import days_left
@@ -18,8 +18,6 @@ from onchain_agg.warehouse.parquet_store import ParquetStore
 from onchain_agg.warehouse.table_rows import schema_of, stored_rows
 from onchain_agg.warehouse.tables.chain import BLOCK
 from onchain_agg.warehouse.tables.ops import ASSET
-
-_FUNGIBLE = 20
 
 
 @dataclass(frozen=True)
@@ -43,11 +41,11 @@ class Pinned:
 
     def fungible(self) -> list[tuple[int, bytes]]:
         """Return id and address of the assets that have balances."""
-        return [(key, one[1]) for key, one in self.assets.items() if one[0] == _FUNGIBLE]
+        return [(key, one[1]) for key, one in self.assets.items() if one[0] == ERC20]
 
     def collections(self) -> list[tuple[int, int, bytes]]:
         """Return id, standard and address of the assets that have owners."""
-        return [(key, *one) for key, one in self.assets.items() if one[0] != _FUNGIBLE]
+        return [(key, *one) for key, one in self.assets.items() if one[0] != ERC20]
 
 
 @dataclass(frozen=True)
@@ -91,6 +89,17 @@ class Facts:
         """Yield the columns *names* of every applied row of *table*, day by day."""
         for day in self.pinned.days:
             yield from self.of_day(table, names, day)
+
+    def of_blocks(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Yield the columns *names* of every applied block; blocks never leave their table."""
+        tip = self.pinned.tip
+        return stored_rows(
+            self.connection,
+            BLOCK,
+            [BLOCK.c[name] for name in names],
+            BLOCK.c.chain == self.pinned.chain.name,
+            BLOCK.c.height.between(tip.from_height, tip.height),
+        )
 
     def _archived(self, left: Row[Any], names: Sequence[str]) -> Iterator[pa.RecordBatch]:
         if self.store is None:

@@ -3,16 +3,12 @@
 One join of every input with the output that it names. The definitions are those of `state_utxo`.
 """
 
-from collections.abc import Iterator
-
 import duckdb
-import pyarrow as pa
 
 from onchain_agg.errors import ConfigError
 from onchain_agg.warehouse.duckdb_stream import STREAM, streamed
 from onchain_agg.warehouse.rebuild.facts import Facts, schema_for
 from onchain_agg.warehouse.rebuild.scratch import wide_sum
-from onchain_agg.warehouse.table_rows import stored_rows
 from onchain_agg.warehouse.tables.chain import BLOCK, UTXO_INPUT, UTXO_OUTPUT
 
 _OUTPUT = ("day", "height", "tx_index", "vout", "txid", "value", "address", "spendable")
@@ -108,7 +104,7 @@ def collect_coins(duck: duckdb.DuckDBPyConnection, facts: Facts) -> None:
     Raises:
         ConfigError: An input spends an output that no earlier block created.
     """
-    with streamed(duck, schema_for(BLOCK, _BLOCK), _blocks(facts)):
+    with streamed(duck, schema_for(BLOCK, _BLOCK), facts.of_blocks(_BLOCK)):
         duck.execute(_BLOCKS)
     outputs = facts.of_all_days(UTXO_OUTPUT, _OUTPUT)
     with streamed(duck, schema_for(UTXO_OUTPUT, _OUTPUT), outputs):
@@ -121,17 +117,6 @@ def collect_coins(duck: duckdb.DuckDBPyConnection, facts: Facts) -> None:
     duck.execute(_OVERWRITTEN)
     duck.execute(_DAILY)
     duck.execute(_MONTHLY)
-
-
-def _blocks(facts: Facts) -> Iterator[pa.RecordBatch]:
-    tip, columns = facts.pinned.tip, [BLOCK.c[name] for name in _BLOCK]
-    return stored_rows(
-        facts.connection,
-        BLOCK,
-        columns,
-        BLOCK.c.chain == facts.pinned.chain.name,
-        BLOCK.c.height.between(tip.from_height, tip.height),
-    )
 
 
 def _check_known(duck: duckdb.DuckDBPyConnection, chain: str) -> None:
