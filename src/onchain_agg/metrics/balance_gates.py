@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import (
     CTE,
     ColumnElement,
-    LateralFromClause,
+    FromClause,
     Select,
     Subquery,
     Table,
@@ -127,7 +127,7 @@ def _accounted(stage: Table, window: Window, *, has_supply: bool) -> CTE:
     return held.add_columns(told.label("told")).cte("accounted").prefix_with("MATERIALIZED")
 
 
-def _newest_before(supplies: Table, window: Window, asset: ColumnElement[str]) -> LateralFromClause:
+def _newest_before(supplies: Table, window: Window, asset: ColumnElement[str]) -> FromClause:
     """Return the newest day before the window's without debts, and its supply."""
     supply = supplies.alias("before").c
     return (
