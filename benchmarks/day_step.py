@@ -41,9 +41,7 @@ def results() -> Iterator[Result]:
 
 def _step(engine: Engine, dataset: DataSet) -> Result:
     scope = scope_of(dataset)
-    # As on any day, the one before it is served.
-    backfill(engine, dataset, scope, BEFORE, BEFORE, force=True)
-    compute(engine, dataset, scope)
+    serve_day_before(engine, dataset, scope)
     seconds, rows = [], 0
     for _ in range(_ROUNDS):
         one, rows = step(engine, dataset, scope)
@@ -63,6 +61,12 @@ def scope_of(dataset: DataSet) -> str:
     """Return the scope that a step is measured for."""
     chain = EVM if "evm" in dataset.chain_families else UTXO
     return {"chain": chain, "venue": "kraken"}.get(dataset.scope, "global")
+
+
+def serve_day_before(engine: Engine, dataset: DataSet, scope: str) -> None:
+    """Publish the day before the step, which is served on any day but the first."""
+    backfill(engine, dataset, scope, BEFORE, BEFORE, force=True)
+    compute(engine, dataset, scope)
 
 
 def step(engine: Engine, dataset: DataSet, scope: str) -> tuple[float, int]:
