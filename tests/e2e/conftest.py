@@ -1,6 +1,7 @@
 """The control plane that all files share, and the report of what each took."""
 
 import os
+import signal
 import tempfile
 import time
 from collections import defaultdict
@@ -22,8 +23,18 @@ _SECONDS = defaultdict(float)
 _TESTS = defaultdict(int)
 _MEMORY_MB = defaultdict(int)
 _NOTES = []
+# The control plane, while tests have one of their own.
+_LOCAL = []
 # What a pod needs to be admitted, beside the rules for pods.
 _AROUND = ("ServiceAccount", "LimitRange", "ResourceQuota")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible():
+    """Hear SIGINT, which a shell has its background jobs ignore; programs inherit that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")
@@ -34,11 +45,23 @@ def plane():
         try:
             with control_plane(Path(home)) as plane:
                 _NOTES.append(f"control plane ready after {time.monotonic() - began:.1f} s")
+                _LOCAL.extend([plane] if plane.is_local else [])
                 yield plane
+                _LOCAL.clear()
                 if plane.is_local:
                     _NOTES.append(f"its memory at the end, in MB: {plane.memory_mb()}")
         except MissingProgramError as error:
             pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_pods_left(kube):
+    """Delete what a file's tests left waiting: nodes of the next file would take it in."""
+    yield
+    for plane in _LOCAL:
+        core = kube.CoreV1Api(plane.api())
+        for namespace in plane.namespaces:
+            core.delete_collection_namespaced_pod(namespace, grace_period_seconds=0)
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ leaves no time for that, so the kernel is told to end the servers with the proce
 them.
 """
 
+import os
 import signal
 import subprocess
 import threading
@@ -19,6 +20,11 @@ import psutil
 # The kernel ends a child with the thread, not the process, that started it. So all are started in
 # one thread, which lives as long as the process.
 _STARTER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="daemons")
+# What died before the kernel was told can no longer be noticed by it, so the parent is compared.
+_DIE_WITH = (
+    *("setpriv", "--pdeathsig", "KILL"),
+    *("sh", "-c", '[ "$PPID" = "$1" ] || exit 1; shift; exec "$@"', "sh"),
+)
 _KILL_S = 10.0
 _PAUSE_S = 0.05
 
@@ -34,7 +40,7 @@ class Daemon:
         self.name = name
         self.log = log
         self._grace_s = grace_s
-        self._command = ["setpriv", "--pdeathsig", "KILL", *command]
+        self._command = command
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -89,7 +95,7 @@ class Daemon:
     def _spawn(self) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as output:
             return subprocess.Popen(
-                self._command,
+                [*_DIE_WITH, str(os.getpid()), *self._command],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -195,6 +195,6 @@ def _with_claims(spec, stateful_set):
 
 
 def _refused(objects, pod):
-    """Make *pod*; return the server's reason by its name where it refuses or warns."""
-    reason = objects.refusal(pod) or objects.apply(pod).warnings
+    """Return the server's reason by its name where it refuses or warns."""
+    reason = objects.refusal(pod) or objects.apply(pod, dry_run=True).warnings
     return {pod["metadata"]["name"]: reason} if reason else {}

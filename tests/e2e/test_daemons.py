@@ -43,7 +43,8 @@ def _wait(condition, timeout_s=20):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_signal_to_the_tests_ends_the_server(tmp_path, number):
-    code = _PROGRAM.format(then="time.sleep(600)")
+    # Short sleeps: a signal that comes just before a long one would be noticed after it.
+    code = _PROGRAM.format(then="for _ in range(6000): time.sleep(0.1)")
     program = subprocess.Popen(
         [sys.executable, "-c", code, tmp_path / "log"],
         cwd=_ROOT,
