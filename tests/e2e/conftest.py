@@ -55,13 +55,14 @@ def plane():
 
 
 @pytest.fixture(scope="module", autouse=True)
-def no_pods_left(kube):
-    """Delete what a file's tests left waiting: nodes of the next file would take it in."""
+def nothing_left(kube):
+    """Delete a file's pods, which the next file's nodes would take in, and the nodes it lost."""
     yield
     for plane in _LOCAL:
         core = kube.CoreV1Api(plane.api())
         for namespace in plane.namespaces:
             core.delete_collection_namespaced_pod(namespace, grace_period_seconds=0)
+        core.delete_collection_node()
 
 
 @pytest.fixture(scope="session")

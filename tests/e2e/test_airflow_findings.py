@@ -220,6 +220,8 @@ def kept(airflow):
 def test_a_failed_pod_that_is_kept_fails_the_start_that_replaced_it(airflow, kept):
     replaced, _ = kept
     _await_noted(airflow, replaced, ("begin", 2))
+    # Nobody deletes its pod: the first start runs beside the second until its heartbeat is refused.
+    airflow.wait(lambda: _has_ended(airflow, replaced, 1), "the end of the first start", replaced)
     airflow.release(replaced)
     task = airflow.finish(replaced)["work"]
 
@@ -260,6 +262,11 @@ def _owner(airflow, name):
     """Return the id of the scheduler that the pod belongs to."""
     pod = airflow.core.read_namespaced_pod(name, airflow.namespace)
     return pod.metadata.labels["airflow-worker"]
+
+
+def _has_ended(airflow, run, number):
+    """Return whether the pod of that number, from 0 on, runs no more."""
+    return airflow.pods_of(run, "work")[number].phases[-1] in ("Succeeded", "Failed")
 
 
 def _all_gone(airflow, run):
