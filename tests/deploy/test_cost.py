@@ -304,7 +304,8 @@ def test_the_command_prints_the_break_even_that_advice_uses():
     pod, worker = starts["pod"], starts["worker"]
     assert (
         f"\nMeasured on {starts['as_of']}, without image and node: a start takes "
-        f"{pod['p50_s']:.1f} s in a pod and {worker['p50_s']:.1f} s on a worker; "
+        f"{pod['p50_s']:.2f} s in a pod (95th percentile {pod['p95_s']:.2f} s) and "
+        f"{worker['p50_s']:.2f} s on a worker ({worker['p95_s']:.2f} s); "
         f"{pod['tasks_a_minute']:.0f} and {worker['tasks_a_minute']:.0f} light tasks a minute.\n"
     ) in result.output
     assert "poll-market" in result.output

@@ -109,9 +109,10 @@ def _for_advice(table: Workloads, inputs: Inputs, costs: Costs) -> str:
 def _measured(starts: Starts) -> str:
     pod, worker = starts.pod, starts.worker
     return (
-        f"Measured on {starts.as_of}, without image and node: a start takes {pod.p50_s:.1f} s in a "
-        f"pod and {worker.p50_s:.1f} s on a worker; {pod.tasks_a_minute:.0f} and "
-        f"{worker.tasks_a_minute:.0f} light tasks a minute."
+        f"Measured on {starts.as_of}, without image and node: a start takes {pod.p50_s:.2f} s in a "
+        f"pod (95th percentile {pod.p95_s:.2f} s) and {worker.p50_s:.2f} s on a worker "
+        f"({worker.p95_s:.2f} s); {pod.tasks_a_minute:.0f} and {worker.tasks_a_minute:.0f} light "
+        "tasks a minute."
     )
 
 
