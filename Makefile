@@ -43,7 +43,7 @@ status: $(READY)  ## Tell which parts of the local Airflow run
 	@$(BIN)/python -m onchain_agg.local status
 
 test: lint types test-needs  ## Set up what tests need, then check and test everything
-	@$(BIN)/pytest -n 2 --dist loadfile $(LAYERS) $(ARGS)
+	@$(BIN)/pytest -n 3 --dist loadfile $(LAYERS) $(ARGS)
 
 test-unit: $(READY)  ## Tests without any service
 	@$(BIN)/pytest tests/architecture tests/unit $(ARGS)

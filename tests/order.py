@@ -1,4 +1,4 @@
-"""In which order `make test` hands files to its two processes.
+"""In which order `make test` hands files to its processes.
 
 xdist begins with the files that have most tests, so the few long tests of a running Airflow would
 come last and one process would wait for the other. Here the long files come first, those that

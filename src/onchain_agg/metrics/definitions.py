@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
 from datetime import date
 
-from sqlalchemy import Connection, Engine, delete, select
+from sqlalchemy import Connection, Engine, delete, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from onchain_agg.chains import Asset, Chain, UtxoChain, all_chains
@@ -66,6 +66,9 @@ def sync(
             extra = (extra_assets or {}).get(chain.name, ())
             assets = [*chain.tracked_assets, *extra]
             changes += _sync_assets(connection, chain, assets, archive)
+        if changes:
+            # Planned as if there were one asset, a join with a thousand takes a minute.
+            connection.execute(text("ANALYZE ops.asset"))
         # Last, because readers of a view wait from when it is made anew until the commit.
         for dataset in all_datasets().values():
             changes += _sync_dataset(connection, dataset)
