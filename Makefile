@@ -42,6 +42,7 @@ down: $(READY)  ## Stop Airflow and the embedded PostgreSQL
 status: $(READY)  ## Tell which parts of the local Airflow run
 	@$(BIN)/python -m onchain_agg.local status
 
+# Three processes for two cores: the tests of a running Airflow mostly wait.
 test: lint types test-needs  ## Set up what tests need, then check and test everything
 	@$(BIN)/pytest -n 3 --dist loadfile $(LAYERS) $(ARGS)
 
