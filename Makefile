@@ -119,5 +119,6 @@ $(READY): pyproject.toml constraints.txt
 	@test -x $(BIN)/uv || { $(BIN)/python -m pip --version >/dev/null 2>&1 || \
 	  $(BIN)/python -m ensurepip >/dev/null; $(BIN)/python -m pip install --quiet -c constraints.txt uv; }
 	@echo "Installing what constraints.txt names …"
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev]'
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python \
+	   -c constraints.txt -e '.[dev]'
 	@touch $@
