@@ -4,9 +4,10 @@ from dataclasses import replace
 from datetime import date
 
 import pytest
-from sqlalchemy import literal_column, select, text
+from sqlalchemy import func, literal_column, select, text
 
 from onchain_agg.errors import DataSetError
+from onchain_agg.metrics import balances
 from onchain_agg.metrics.compute import backfill, compute
 from onchain_agg.metrics.registry import dataset_named
 from onchain_agg.warehouse.apply import apply_blocks
@@ -117,6 +118,20 @@ def test_balances_that_their_daily_changes_do_not_explain_stop_the_publish(fille
     assert "2026-03-02 was not published: balances = sum of their daily" in str(error.value)
     assert told in str(error.value)
     assert rows(filled, dataset) == before
+
+
+def test_a_query_that_loses_a_holder_is_held_against_what_is_stored(filled, monkeypatch):
+    before, whole = rows(filled, HOLDERS), balances.balances_at_day_end
+
+    def fewer(window, assets):
+        held = whole(window, assets)
+        least = select(func.min(held.c.address)).scalar_subquery()
+        return select(held).where(held.c.address != least).cte("fewer")
+
+    monkeypatch.setattr(balances, "balances_at_day_end", fewer)
+
+    assert "supply = sum of the stored balances: (asset" in refused(filled, HOLDERS, EVM)
+    assert rows(filled, HOLDERS) == before
 
 
 def test_a_day_before_that_is_out_of_date_refuses_nothing(filled):
